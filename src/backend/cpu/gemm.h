@@ -1,0 +1,73 @@
+// General matrix product on the CPU: C = [C +] A·B [+ bias].
+//
+// Number rule. An element of C is a function of its row of A, its column of B, k, the compute type
+// and the instruction set: not of m, n, the row's place, the strides, the number of threads, or
+// whether B was packed beforehand. Products are summed in one chain per block of k; the blocks are
+// fixed by k, their sums are added in order, and every step but the last rounding to a bf16 C is
+// in f32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "core/dtype.h"
+
+namespace stepstone::cpu {
+
+// f32: as stored. bf16: both inputs rounded to bf16 (nearest even) on packing; sums in f32.
+enum class Compute : std::uint8_t { f32, bf16 };
+
+// A matrix of f32 or bf16 elements. Element (i, j) is data[i·ld + j], or data[j·ld + i] if
+// transposed. ld counts elements.
+struct MatrixRef {
+  const void* data = nullptr;
+  DType dtype = DType::f32;
+  std::int64_t ld = 0;
+  bool transposed = false;
+};
+
+struct GemmArgs {
+  std::int64_t m = 0, n = 0, k = 0;
+  MatrixRef a;  // m × k
+  MatrixRef b;  // k × n
+  void* c = nullptr;
+  DType c_dtype = DType::f32;  // f32 or bf16; a bf16 C is rounded once, at the end
+  std::int64_t ldc = 0;
+  bool accumulate = false;      // C += A·B
+  const float* bias = nullptr;  // [n], added to every row
+  Compute compute = Compute::f32;
+};
+
+// B, packed once for many products with it (weights at inference).
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+
+  std::int64_t k() const { return k_; }
+  std::int64_t n() const { return n_; }
+  Compute compute() const { return compute_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  friend PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
+  friend struct PackedAccess;
+
+  std::int64_t k_ = 0, n_ = 0;
+  Compute compute_ = Compute::f32;
+  std::size_t bytes_ = 0;
+  std::shared_ptr<const std::byte[]> panels_;
+};
+
+// Throws UsageError for a shape, stride, type or null pointer that cannot be meant.
+PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
+
+// Runs on the compute pool, or on the calling thread alone inside a parallel region. C must not
+// overlap A, B or bias. Throws UsageError for a shape, stride, type or null pointer that cannot be
+// meant; C is untouched then.
+void gemm(const GemmArgs& args);
+
+// The same with B packed; args.b is ignored, and args.n, args.k and args.compute must be b's.
+void gemm(const GemmArgs& args, const PackedMatrix& b);
+
+}  // namespace stepstone::cpu
