@@ -7,7 +7,11 @@ target_compile_options(stepstone_flags INTERFACE -Wall -Wextra -Werror -Wno-psab
 target_compile_options(stepstone_flags INTERFACE -ffp-contract=off)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   # The floor is AVX2 (x86-64-v3). Higher instruction sets are picked at run time.
-  target_compile_options(stepstone_flags INTERFACE -march=x86-64-v3 -mtune=generic)
+  target_compile_options(stepstone_flags INTERFACE -march=x86-64-v3 -maes -mpclmul -mtune=generic)
+  # Highway compiles each kernel for AVX2 and AVX-512 only: AVX3_DL (bit 7), SSE4 and SSSE3 (bits
+  # 11, 12 of hwy/detect_targets.h) would cost build time and bring nothing.
+  target_compile_definitions(stepstone_flags INTERFACE
+    "HWY_DISABLED_TARGETS=((1LL<<7)|(1LL<<11)|(1LL<<12))")
 endif()
 if(STEPSTONE_SANITIZE)
   target_compile_options(stepstone_flags INTERFACE

@@ -34,6 +34,8 @@ class Tensor {
                          std::shared_ptr<const void> keep_alive);
 
   bool defined() const { return storage_ != nullptr; }
+  // True when no other tensor shares the memory.
+  bool unique() const { return storage_.use_count() == 1; }
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
   Device device() const { return storage_ ? storage_->device() : Device{}; }
@@ -75,5 +77,12 @@ class Tensor {
   std::shared_ptr<Storage> storage_;
   std::size_t offset_ = 0;
 };
+
+// Calls fn with the elements as float* or bf16*: one switch at the op's border, typed code inside.
+template <typename F>
+decltype(auto) dispatch(const Tensor& t, F&& fn) {
+  if (t.dtype() == DType::bf16) return fn(t.data<bf16>());
+  return fn(t.data<float>());
+}
 
 }  // namespace stepstone
