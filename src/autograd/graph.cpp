@@ -71,8 +71,8 @@ Var Graph::checkpoint(Segment fn, std::vector<Var> inputs) {
   stream_ = forward.stream_;
   // Recorded even when no input wants a gradient: parameters inside `fn` may.
   Var result(std::move(output), true);
-  BackwardFn backward = [fn = std::move(fn), options = options_, first_stream,
-                         inputs](const Tensor& grad, Grads& grads) {
+  BackwardFn backward = [fn = std::move(fn), options = options_, first_stream, inputs](
+                            const Tensor& grad, Grads& grads) {
     Graph again(options);
     again.stream_ = first_stream;
     std::vector<Var> leaves;

@@ -69,11 +69,11 @@ class Grads {
 using BackwardFn = std::function<void(const Tensor& grad_output, Grads& grads)>;
 
 struct GraphOptions {
-  bool record = false;             // keep nodes for backward()
-  bool training = false;           // dropout on
-  DType compute = DType::f32;      // f32 or bf16: matrix products, and activations between ops
-  std::uint64_t seed = 0;          // of everything random in this step
-  Profiler* profiler = nullptr;    // times every op when set
+  bool record = false;           // keep nodes for backward()
+  bool training = false;         // dropout on
+  DType compute = DType::f32;    // f32 or bf16: matrix products, and activations between ops
+  std::uint64_t seed = 0;        // of everything random in this step
+  Profiler* profiler = nullptr;  // times every op when set
 };
 
 class Graph {

@@ -14,9 +14,8 @@ std::string Profiler::table() const {
             [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
   double total = 0;
   for (const auto& row : rows) total += row.second.seconds;
-  std::string out =
-      fmt::format("{:<20} {:<9} {:>8} {:>10} {:>6} {:>9}\n", "op", "pass", "calls", "ms", "%",
-                  "GFLOP/s");
+  std::string out = fmt::format("{:<20} {:<9} {:>8} {:>10} {:>6} {:>9}\n", "op", "pass", "calls",
+                                "ms", "%", "GFLOP/s");
   for (const auto& [key, e] : rows) {
     out += fmt::format("{:<20} {:<9} {:>8} {:>10.2f} {:>6.1f} {:>9}\n", key.first,
                        key.second == Pass::forward ? "forward" : "backward", e.calls,

@@ -22,10 +22,10 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::uint64_
 std::uint32_t Random::next_u32() {
   const std::uint64_t index = position_ / 4;
   if (index != block_index_) {
-    block_ = philox({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32),
-                     static_cast<std::uint32_t>(stream_),
-                     static_cast<std::uint32_t>(stream_ >> 32)},
-                    seed_);
+    block_ =
+        philox({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32),
+                static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)},
+               seed_);
     block_index_ = index;
   }
   return block_[position_++ % 4];

@@ -25,9 +25,7 @@ class Shape {
   std::int64_t numel() const { return numel_; }
   std::span<const std::int64_t> dims() const { return {dims_.data(), static_cast<size_t>(rank_)}; }
 
-  bool operator==(const Shape& other) const {
-    return rank_ == other.rank_ && dims_ == other.dims_;
-  }
+  bool operator==(const Shape& other) const { return rank_ == other.rank_ && dims_ == other.dims_; }
 
  private:
   std::array<std::int64_t, kMaxRank> dims_{};

@@ -104,8 +104,8 @@ std::shared_ptr<Storage> allocate(std::size_t bytes, Device device) {
   require(bytes < SIZE_MAX / 2, "out of memory: {} bytes asked for", bytes);
   const std::size_t rounded = round_up(bytes);
   void* block = cpu_allocator().take(rounded);
-  return std::make_shared<Storage>(
-      block, rounded, device, [](void* p, std::size_t n) { cpu_allocator().give_back(p, n); });
+  return std::make_shared<Storage>(block, rounded, device,
+                                   [](void* p, std::size_t n) { cpu_allocator().give_back(p, n); });
 }
 
 AllocatorStats allocator_stats(Device) { return cpu_allocator().stats(); }

@@ -26,7 +26,8 @@ void column_sum(std::int64_t rows, std::int64_t n, float* out, bool accumulate, 
   });
   if (!accumulate) std::memset(out, 0, static_cast<std::size_t>(n) * sizeof(float));
   for (std::int64_t c = 0; c < chunks; ++c) {
-    map(n, [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Add(a, b); }, out, out, sums + c * n);
+    map(
+        n, [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Add(a, b); }, out, out, sums + c * n);
   }
 }
 

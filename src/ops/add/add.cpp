@@ -25,10 +25,12 @@ Var add(Graph& graph, const Var& a, const Var& b) {
   const OpTimer timer(graph.profiler(), add_info.name, Pass::forward);
   Tensor y = Tensor::empty(a.shape(), a.value().dtype());
   cpu::add(a.value(), b.value(), y);
-  return graph.record(add_info.name, {a, b}, y, [b_dtype = b.value().dtype()](const Tensor& dy, Grads& grads) {
-    if (grads.needed(kA)) grads.pass(kA, dy);
-    if (grads.needed(kB)) grads.pass(kB, dy.dtype() == b_dtype ? dy : dy.to(b_dtype));
-  });
+  return graph.record(add_info.name, {a, b}, y,
+                      [b_dtype = b.value().dtype()](const Tensor& dy, Grads& grads) {
+                        if (grads.needed(kA)) grads.pass(kA, dy);
+                        if (grads.needed(kB))
+                          grads.pass(kB, dy.dtype() == b_dtype ? dy : dy.to(b_dtype));
+                      });
 }
 
 }  // namespace stepstone::ops

@@ -18,8 +18,9 @@ void Add(const Tensor& a, const Tensor& b, const Tensor& y) {
     dispatch(b, [&](auto* pb) {
       dispatch(y, [&](auto* py) {
         parallel_for(y.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-          map(end - begin, [](VecF32 u, VecF32 v) { return hn::Add(u, v); }, py + begin,
-              pa + begin, pb + begin);
+          map(
+              end - begin, [](VecF32 u, VecF32 v) { return hn::Add(u, v); }, py + begin, pa + begin,
+              pb + begin);
         });
       });
     });

@@ -22,8 +22,9 @@ TEST(Op_add, Case) {
 
 TEST(Op_add, RefusesUnequalShapes) {
   Graph g;
-  EXPECT_THROW(add(g, Var(Tensor::zeros({2, 3}, DType::f32)), Var(Tensor::zeros({3, 2}, DType::f32))),
-               UsageError);
+  EXPECT_THROW(
+      add(g, Var(Tensor::zeros({2, 3}, DType::f32)), Var(Tensor::zeros({3, 2}, DType::f32))),
+      UsageError);
 }
 
 }  // namespace

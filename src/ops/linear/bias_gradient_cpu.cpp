@@ -12,11 +12,11 @@ namespace stepstone::HWY_NAMESPACE {
 void BiasGradient(const Tensor& dy, const Tensor& dbias, bool accumulate) {
   const std::int64_t n = dy.cols();
   dispatch(dy, [&](auto* pdy) HWY_ATTR {
-    column_sum(dy.rows(), n, dbias.data<float>(), accumulate,
-               [=](std::int64_t i, float* sum) HWY_ATTR {
-                 map(n, [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Add(a, b); }, sum, sum,
-                     pdy + i * n);
-               });
+    column_sum(
+        dy.rows(), n, dbias.data<float>(), accumulate, [=](std::int64_t i, float* sum) HWY_ATTR {
+          map(
+              n, [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Add(a, b); }, sum, sum, pdy + i * n);
+        });
   });
 }
 

@@ -55,40 +55,39 @@ Var linear(Graph& graph, const Var& x, const Var& weight, const Var& bias) {
     graph.profiler()->add_flops(linear_info.name, Pass::forward, flops);
     graph.profiler()->add_flops(linear_info.name, Pass::backward, 2 * flops);
   }
-  return graph.record(
-      linear_info.name, {x, weight, bias}, y,
-      [x = x.value(), w, rows, n, k, compute](const Tensor& dy, Grads& grads) {
-        if (grads.needed(kX)) {
-          const auto [dx, accumulate] = grads.into(kX);
-          cpu::gemm({.m = rows,
-                     .n = k,
-                     .k = n,
-                     .a = matrix(dy),
-                     .b = matrix(w),
-                     .c = dx.raw(),
-                     .c_dtype = dx.dtype(),
-                     .ldc = k,
-                     .accumulate = accumulate,
-                     .compute = compute});
-        }
-        if (grads.needed(kWeight)) {
-          const auto [dw, accumulate] = grads.into(kWeight);
-          cpu::gemm({.m = n,
-                     .n = k,
-                     .k = rows,
-                     .a = matrix(dy, true),
-                     .b = matrix(x),
-                     .c = dw.raw(),
-                     .c_dtype = dw.dtype(),
-                     .ldc = k,
-                     .accumulate = accumulate,
-                     .compute = compute});
-        }
-        if (grads.needed(kBias)) {
-          const auto [db, accumulate] = grads.into(kBias);
-          cpu::bias_gradient(dy, db, accumulate);
-        }
-      });
+  return graph.record(linear_info.name, {x, weight, bias}, y,
+                      [x = x.value(), w, rows, n, k, compute](const Tensor& dy, Grads& grads) {
+                        if (grads.needed(kX)) {
+                          const auto [dx, accumulate] = grads.into(kX);
+                          cpu::gemm({.m = rows,
+                                     .n = k,
+                                     .k = n,
+                                     .a = matrix(dy),
+                                     .b = matrix(w),
+                                     .c = dx.raw(),
+                                     .c_dtype = dx.dtype(),
+                                     .ldc = k,
+                                     .accumulate = accumulate,
+                                     .compute = compute});
+                        }
+                        if (grads.needed(kWeight)) {
+                          const auto [dw, accumulate] = grads.into(kWeight);
+                          cpu::gemm({.m = n,
+                                     .n = k,
+                                     .k = rows,
+                                     .a = matrix(dy, true),
+                                     .b = matrix(x),
+                                     .c = dw.raw(),
+                                     .c_dtype = dw.dtype(),
+                                     .ldc = k,
+                                     .accumulate = accumulate,
+                                     .compute = compute});
+                        }
+                        if (grads.needed(kBias)) {
+                          const auto [db, accumulate] = grads.into(kBias);
+                          cpu::bias_gradient(dy, db, accumulate);
+                        }
+                      });
 }
 
 }  // namespace stepstone::ops

@@ -29,18 +29,17 @@ Var rms_norm(Graph& graph, const Var& x, const Var& weight, float eps) {
   Tensor y = Tensor::empty(x.shape(), graph.compute());
   Tensor inverse_rms = Tensor::empty({x.value().rows()}, DType::f32);
   cpu::rms_norm_forward(x.value(), w, eps, y, inverse_rms);
-  return graph.record(
-      rms_norm_info.name, {x, weight}, y,
-      [x = x.value(), w, inverse_rms](const Tensor& dy, Grads& grads) {
-        if (grads.needed(kX)) {
-          const auto [dx, accumulate] = grads.into(kX);
-          cpu::rms_norm_backward_x(x, w, inverse_rms, dy, dx, accumulate);
-        }
-        if (grads.needed(kWeight)) {
-          const auto [dw, accumulate] = grads.into(kWeight);
-          cpu::rms_norm_backward_weight(x, inverse_rms, dy, dw, accumulate);
-        }
-      });
+  return graph.record(rms_norm_info.name, {x, weight}, y,
+                      [x = x.value(), w, inverse_rms](const Tensor& dy, Grads& grads) {
+                        if (grads.needed(kX)) {
+                          const auto [dx, accumulate] = grads.into(kX);
+                          cpu::rms_norm_backward_x(x, w, inverse_rms, dy, dx, accumulate);
+                        }
+                        if (grads.needed(kWeight)) {
+                          const auto [dw, accumulate] = grads.into(kWeight);
+                          cpu::rms_norm_backward_weight(x, inverse_rms, dy, dw, accumulate);
+                        }
+                      });
 }
 
 }  // namespace stepstone::ops

@@ -36,7 +36,8 @@ TEST(Op_rms_norm, WithoutWeight) {
   check_op({
       .inputs = {{{3, 33}}},
       .op = [](Graph& g, const std::vector<Var>& in) { return rms_norm(g, in[0], {}, kEps); },
-      .reference = [](const std::vector<Doubles>& in) { return reference(in[0], Doubles(33, 1), 33); },
+      .reference =
+          [](const std::vector<Doubles>& in) { return reference(in[0], Doubles(33, 1), 33); },
   });
 }
 

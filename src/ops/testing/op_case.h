@@ -24,9 +24,9 @@ struct OpCase {
   std::function<Doubles(const std::vector<Doubles>&)> reference;
   // The composite of simple ops, for a fused op.
   std::function<Var(Graph&, const std::vector<Var>&)> composite = {};
-  double tolerance = 1e-5;           // of values and gradients, relative to the largest
-  double bf16_tolerance = 3e-2;      // the same with Graph compute bf16; 0: op has no such mode
-  bool training = false;             // run with Graph training on (dropout)
+  double tolerance = 1e-5;       // of values and gradients, relative to the largest
+  double bf16_tolerance = 3e-2;  // the same with Graph compute bf16; 0: op has no such mode
+  bool training = false;         // run with Graph training on (dropout)
 };
 
 // Checks, each failing the current test with a message that names input and element:

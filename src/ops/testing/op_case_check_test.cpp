@@ -65,8 +65,7 @@ class Checker {
     }
     Run result;
     for (int pass = 0; pass < passes; ++pass) {
-      Graph graph(
-          {.record = true, .training = test_.training, .compute = compute, .seed = 11});
+      Graph graph({.record = true, .training = test_.training, .compute = compute, .seed = 11});
       const Var out = op(graph, vars);
       result.output = out.value();
       Doubles p = projection_;
@@ -82,7 +81,7 @@ class Checker {
   static void compare(const std::string& what, const Tensor& got, const Doubles& expected,
                       double tolerance) {
     ASSERT_EQ(static_cast<std::size_t>(got.numel()), expected.size()) << what;
-    double scale = 1e-3;
+    double scale = 1e-2;  // below this, differences are rounding noise
     for (double x : expected) scale = std::max(scale, std::abs(x));
     const Tensor as_f32 = got.dtype() == DType::f32 ? got : got.to(DType::f32);
     for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -134,7 +133,8 @@ class Checker {
 
   static void expect_same_bits(const std::string& what, const Tensor& a, const Tensor& b) {
     ASSERT_EQ(a.defined(), b.defined()) << what;
-    if (a.defined()) EXPECT_EQ(std::memcmp(a.raw(), b.raw(), a.bytes()), 0) << what;
+    if (!a.defined()) return;
+    EXPECT_EQ(std::memcmp(a.raw(), b.raw(), a.bytes()), 0) << what;
   }
 
   void check_frozen(const Run& base) const {
