@@ -1,38 +1,305 @@
 #include "backend/cpu/gemm.h"
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
+#include <cstdlib>
+#include <memory>
 
+#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/gemm_plan.h"
 #include "core/error.h"
+#include "core/storage.h"
 #include "core/threads.h"
 
 namespace stepstone::cpu {
 
 struct PackedAccess {
-  static const float* panels(const PackedMatrix& b) {
-    return reinterpret_cast<const float*>(b.panels_.get());
+  static const std::byte* panels(const PackedMatrix& b) {
+    return static_cast<const std::byte*>(b.panels_->data());
   }
+  static Isa isa(const PackedMatrix& b) { return b.isa_; }
 };
 
 namespace {
 
-constexpr std::int64_t kBlockK = 512;
+constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-float element(const MatrixRef& x, std::int64_t i, std::int64_t j, Compute compute) {
-  const std::int64_t at = x.transposed ? j * x.ld + i : i * x.ld + j;
-  if (x.dtype == DType::bf16) return static_cast<float>(static_cast<const bf16*>(x.data)[at]);
-  const float value = static_cast<const float*>(x.data)[at];
-  return compute == Compute::bf16 ? static_cast<float>(bf16(value)) : value;
+// Products this short read bf16_pairs panels once and widen them in the kernel, at half the memory
+// traffic; taller ones widen a block once into f32 panels, which the FMAs then read undisturbed.
+constexpr std::int64_t kWidenInKernelRows = 16;
+
+// Memory of one thread that grows to the largest block asked for.
+class Workspace {
+ public:
+  std::byte* reserve(std::size_t bytes) {
+    if (bytes > bytes_) {
+      data_.reset();
+      bytes_ = 0;
+      const std::size_t size = (bytes + 4095) / 4096 * 4096;
+      data_.reset(static_cast<std::byte*>(std::aligned_alloc(4096, size)));
+      require(data_ != nullptr, "gemm: out of memory for a workspace of {} bytes", size);
+      bytes_ = size;
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+  std::size_t bytes_ = 0;
+};
+
+struct Workspaces {
+  Workspace b, a, sums;
+};
+Workspaces& workspaces() {
+  thread_local Workspaces mine;
+  return mine;
+}
+
+MatrixRef at(const MatrixRef& x, std::int64_t i, std::int64_t j) {
+  MatrixRef moved = x;
+  const std::int64_t offset = x.transposed ? j * x.ld + i : i * x.ld + j;
+  moved.data = static_cast<const std::byte*>(x.data) + offset * std::ptrdiff_t(size_of(x.dtype));
+  return moved;
+}
+
+PanelFormat packed_format(Compute compute) {
+  return compute == Compute::bf16 ? PanelFormat::bf16_pairs : PanelFormat::f32;
+}
+
+std::int64_t panel_bytes(const GemmKernels& kernels, PanelFormat format, std::int64_t depth) {
+  const std::int64_t even = div_up(depth, 2) * 2;  // room for the padding of a last pair, widened
+  return even / step_length(format) * kernels.nr * 4;
+}
+
+// A product and how it is to be computed; shared by its tasks.
+struct Product {
+  const GemmArgs& args;
+  const GemmKernels& kernels;
+  const std::byte* packed;  // all panels of B, or null
+  PanelFormat format;       // of the panels that the tiles read
+  PanelFormat stored;       // of `packed`
+  GemmPlan plan;
+
+  bool dot() const { return format == PanelFormat::bf16_pairs && kernels.dot_pairs; }
+};
+
+// What the tiles of one block of k read of A: the matrix itself, or a strip copied for them. An odd
+// depth is padded with -0, whose product with the zero that pads the panel leaves every sum as it
+// is, +0 and -0 too.
+class StripOfA {
+ public:
+  StripOfA(const Product& p, std::int64_t k0, std::int64_t depth)
+      : p_(p), k0_(k0), depth_(depth), padded_(div_up(depth, 2) * 2) {
+    const MatrixRef& a = p.args.a;
+    direct_ = !a.transposed && (p.args.compute == Compute::f32
+                                    ? a.dtype == DType::f32
+                                    : p.dot() && a.dtype == DType::bf16 && depth % 2 == 0);
+    if (!direct_) space_ = workspaces().a.reserve(kMaxTileRows * padded_ * 4);
+  }
+
+  // Points `tile` at rows [row, row + tile.rows).
+  void load(std::int64_t row, Tile& tile) const {
+    const MatrixRef from = at(p_.args.a, row, k0_);
+    if (direct_) {
+      tile.a = static_cast<const std::byte*>(from.data);
+      tile.a_row = from.ld * std::ptrdiff_t(size_of(from.dtype));
+      tile.a_step = 4;
+    } else if (from.transposed || p_.args.compute == Compute::f32) {
+      load_columns(from, tile);
+    } else {
+      load_rows(from, tile);
+    }
+  }
+
+ private:
+  void load_columns(const MatrixRef& from, Tile& tile) const {
+    PackPanel pack;
+    pack.from = from;
+    pack.from.transposed = !from.transposed;
+    pack.depth = depth_;
+    pack.cols = tile.rows;
+    pack.width = kMaxTileRows;
+    pack.format = p_.dot() ? PanelFormat::bf16_pairs : PanelFormat::f32;
+    pack.round = p_.args.compute == Compute::bf16;
+    pack.to = space_;
+    p_.kernels.pack_panel(pack);
+    if (depth_ != padded_ && !p_.dot()) {
+      std::fill_n(reinterpret_cast<float*>(space_) + depth_ * kMaxTileRows, kMaxTileRows, -0.0f);
+    }
+    tile.a = space_;
+    tile.a_row = 4;
+    tile.a_step = kMaxTileRows * 4;
+  }
+
+  void load_rows(const MatrixRef& from, Tile& tile) const {
+    const DType to = p_.dot() ? DType::bf16 : DType::f32;
+    const auto size = static_cast<std::ptrdiff_t>(size_of(to));
+    for (int i = 0; i < tile.rows; ++i) {
+      std::byte* row = space_ + i * padded_ * size;
+      p_.kernels.round_row(at(from, i, 0).data, from.dtype, depth_, row, to);
+      if (depth_ == padded_) continue;
+      if (p_.dot()) {
+        reinterpret_cast<bf16*>(row)[depth_] = bf16(0.0f);
+      } else {
+        reinterpret_cast<float*>(row)[depth_] = -0.0f;
+      }
+    }
+    tile.a = space_;
+    tile.a_row = padded_ * size;
+    tile.a_step = 4;
+  }
+
+  const Product& p_;
+  std::int64_t k0_, depth_, padded_;
+  bool direct_ = false;
+  std::byte* space_ = nullptr;
+};
+
+// The panels of columns [col, col_end) for one block of k: `stride` bytes apart.
+const std::byte* panels_of_b(const Product& p, std::int64_t k0, std::int64_t depth,
+                             std::int64_t col, std::int64_t col_end) {
+  const int nr = p.kernels.nr;
+  const std::int64_t bytes = panel_bytes(p.kernels, p.format, depth);
+  const std::byte* stored = nullptr;
+  if (p.packed != nullptr) {
+    const std::int64_t per_step = div_up(p.args.n, nr) * nr * 4;
+    stored = p.packed + k0 / step_length(p.stored) * per_step +
+             col / nr * panel_bytes(p.kernels, p.stored, depth);
+    if (p.stored == p.format) return stored;
+  }
+  std::byte* space = workspaces().b.reserve(div_up(col_end - col, nr) * bytes);
+  for (std::int64_t j = col; j < col_end; j += nr) {
+    std::byte* to = space + (j - col) / nr * bytes;
+    if (stored != nullptr) {
+      const std::int64_t stored_bytes = panel_bytes(p.kernels, p.stored, depth);
+      p.kernels.expand_pairs(stored + (j - col) / nr * stored_bytes, div_up(depth, 2), to);
+      continue;
+    }
+    PackPanel pack;
+    pack.from = at(p.args.b, k0, j);
+    pack.depth = depth;
+    pack.cols = static_cast<int>(std::min<std::int64_t>(nr, col_end - j));
+    pack.width = nr;
+    pack.format = p.format;
+    pack.round = p.args.compute == Compute::bf16;
+    pack.to = to;
+    p.kernels.pack_panel(pack);
+  }
+  return space;
+}
+
+// Rows [row, row_end) × columns [col, col_end) of C.
+void run_task(const Product& p, std::int64_t row, std::int64_t row_end, std::int64_t col,
+              std::int64_t col_end) {
+  const GemmArgs& x = p.args;
+  const int mr = p.kernels.mr, nr = p.kernels.nr;
+  const auto c_size = static_cast<std::ptrdiff_t>(size_of(x.c_dtype));
+  const std::int64_t block = block_depth(x.k);
+  const auto multiply =
+      p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_pairs : p.kernels.multiply_f32;
+  const bool scratch = x.c_dtype == DType::bf16 && x.k > block;
+  const std::ptrdiff_t sums_row = div_up(col_end - col, nr) * nr * 4;
+  std::byte* sums = scratch ? workspaces().sums.reserve((row_end - row) * sums_row) : nullptr;
+  for (std::int64_t k0 = 0; k0 < x.k; k0 += block) {
+    const std::int64_t depth = std::min(block, x.k - k0);
+    const bool first = k0 == 0, last = k0 + depth == x.k;
+    const std::byte* panels = panels_of_b(p, k0, depth, col, col_end);
+    const std::int64_t bytes = panel_bytes(p.kernels, p.format, depth);
+    const StripOfA strip(p, k0, depth);
+    for (std::int64_t i = row; i < row_end; i += mr) {
+      Tile tile;
+      tile.rows = static_cast<int>(std::min<std::int64_t>(mr, row_end - i));
+      tile.steps = div_up(depth, step_length(p.format));
+      strip.load(i, tile);
+      for (std::int64_t j = col; j < col_end; j += nr) {
+        tile.cols = static_cast<int>(std::min<std::int64_t>(nr, col_end - j));
+        tile.b = panels + (j - col) / nr * bytes;
+        tile.c = static_cast<std::byte*>(x.c) + (i * x.ldc + j) * c_size;
+        tile.c_dtype = x.c_dtype;
+        tile.c_row = x.ldc * c_size;
+        tile.add = first && !x.accumulate ? nullptr : tile.c;
+        tile.add_dtype = tile.c_dtype;
+        tile.add_row = tile.c_row;
+        if (scratch) {
+          std::byte* kept = sums + (i - row) * sums_row + (j - col) * 4;
+          if (!first) {
+            tile.add = kept;
+            tile.add_dtype = DType::f32;
+            tile.add_row = sums_row;
+          }
+          if (!last) {
+            tile.c = kept;
+            tile.c_dtype = DType::f32;
+            tile.c_row = sums_row;
+          }
+        }
+        tile.bias = last && x.bias != nullptr ? x.bias + j : nullptr;
+        multiply(tile);
+      }
+    }
+  }
+}
+
+// C = [C] [+ bias], for k = 0.
+void run_without_k(const GemmArgs& x) {
+  for (std::int64_t i = 0; i < x.m; ++i) {
+    for (std::int64_t j = 0; j < x.n; ++j) {
+      const std::int64_t at = i * x.ldc + j;
+      const auto set = [&](auto* c) {
+        float value = x.accumulate ? static_cast<float>(c[at]) : 0.0f;
+        if (x.bias != nullptr) value += x.bias[j];
+        c[at] = std::remove_reference_t<decltype(*c)>(value);
+      };
+      if (x.c_dtype == DType::bf16) {
+        set(static_cast<bf16*>(x.c));
+      } else {
+        set(static_cast<float*>(x.c));
+      }
+    }
+  }
+}
+
+void run(const GemmArgs& x, const std::byte* packed) {
+  if (x.m == 0 || x.n == 0) return;
+  if (x.k == 0) return run_without_k(x);
+  const GemmKernels& kernels = gemm_kernels(isa());
+  const PanelFormat stored = packed_format(x.compute);
+  const bool in_kernel = kernels.dot_pairs || (packed != nullptr && x.m <= kWidenInKernelRows);
+  const PanelFormat format = in_kernel ? stored : PanelFormat::f32;
+  Product p{x, kernels, packed, format, stored, {}};
+  GemmShapeInfo info;
+  info.m = x.m;
+  info.n = x.n;
+  info.k = x.k;
+  info.pack_b = packed == nullptr || stored != format;
+  info.pack_a = x.compute == Compute::bf16 || x.a.transposed || x.a.dtype != DType::f32;
+  info.scratch = x.c_dtype == DType::bf16 && x.k > block_depth(x.k);
+  p.plan = plan_gemm(info, kernels, omp_in_parallel() ? 1 : num_threads());
+  const GemmPlan& plan = p.plan;
+  const std::int64_t tasks = plan.row_tasks * plan.col_tasks;
+  parallel_for(tasks, plan.parallel ? 1 : tasks, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      const std::int64_t row = t % plan.row_tasks * plan.rows;
+      const std::int64_t col = t / plan.row_tasks * plan.cols;
+      run_task(p, row, std::min(row + plan.rows, x.m), col, std::min(col + plan.cols, x.n));
+    }
+  });
 }
 
 void check_matrix(const char* name, const MatrixRef& x, std::int64_t rows, std::int64_t cols) {
   require<UsageError>(x.dtype == DType::f32 || x.dtype == DType::bf16,
                       "gemm: {}: expected f32 or bf16, got {}", name, name_of(x.dtype));
   if (rows == 0 || cols == 0) return;
+  const std::int64_t width = x.transposed ? rows : cols, height = x.transposed ? cols : rows;
   require<UsageError>(x.data != nullptr, "gemm: {}: null", name);
-  require<UsageError>(x.ld >= (x.transposed ? rows : cols), "gemm: {}: ld {} below the width {}",
-                      name, x.ld, x.transposed ? rows : cols);
+  require<UsageError>(x.ld >= width, "gemm: {}: ld {} below the width {}", name, x.ld, width);
+  std::int64_t elements = 0;
+  require<UsageError>(!__builtin_mul_overflow(height, x.ld, &elements) && elements <= INT64_MAX / 8,
+                      "gemm: {}: {} rows of {} elements do not fit the address space", name, height,
+                      x.ld);
 }
 
 void check(const GemmArgs& args) {
@@ -42,63 +309,53 @@ void check(const GemmArgs& args) {
   check_matrix("c", {args.c, args.c_dtype, args.ldc}, args.m, args.n);
 }
 
-void store(const GemmArgs& args, std::int64_t row, const float* sum) {
-  for (std::int64_t j = 0; j < args.n; ++j) {
-    const std::int64_t at = row * args.ldc + j;
-    const float value = args.bias != nullptr ? sum[j] + args.bias[j] : sum[j];
-    if (args.c_dtype == DType::bf16) {
-      static_cast<bf16*>(args.c)[at] = bf16(value);
-    } else {
-      static_cast<float*>(args.c)[at] = value;
-    }
-  }
-}
-
-void one_row(const GemmArgs& args, const float* panels, std::int64_t row) {
-  std::vector<float> sum(args.n), block(args.n);
-  if (args.accumulate) {
-    for (std::int64_t j = 0; j < args.n; ++j) {
-      sum[j] = element({args.c, args.c_dtype, args.ldc}, row, j, Compute::f32);
-    }
-  }
-  for (std::int64_t k0 = 0; k0 < args.k; k0 += kBlockK) {
-    std::fill(block.begin(), block.end(), 0.0f);
-    for (std::int64_t k = k0; k < std::min(args.k, k0 + kBlockK); ++k) {
-      const float a = element(args.a, row, k, args.compute);
-      const float* b = panels + k * args.n;
-      for (std::int64_t j = 0; j < args.n; ++j) block[j] = std::fma(a, b[j], block[j]);
-    }
-    for (std::int64_t j = 0; j < args.n; ++j) {
-      sum[j] = k0 == 0 && !args.accumulate ? block[j] : sum[j] + block[j];
-    }
-  }
-  store(args, row, sum.data());
-}
-
 }  // namespace
+
+const GemmKernels& gemm_kernels(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512) return kGemmAvx512;
+  if (isa == Isa::avx512bf16) return kGemmAvx512Bf16;
+#endif
+  static_cast<void>(isa);
+  return kGemmBaseline;
+}
 
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute) {
   require<UsageError>(k >= 0 && n >= 0, "pack_b: negative size {}x{}", k, n);
   check_matrix("b", b, k, n);
-  auto panels = std::make_shared<std::byte[]>(k * n * sizeof(float));
-  auto* to = reinterpret_cast<float*>(panels.get());
-  parallel_for(k, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      for (std::int64_t j = 0; j < n; ++j) to[i * n + j] = element(b, i, j, compute);
-    }
-  });
   PackedMatrix packed;
   packed.k_ = k;
   packed.n_ = n;
   packed.compute_ = compute;
-  packed.bytes_ = k * n * sizeof(float);
-  packed.panels_ = std::move(panels);
+  packed.isa_ = isa();
+  const GemmKernels& kernels = gemm_kernels(packed.isa_);
+  const PanelFormat format = packed_format(compute);
+  const std::int64_t block = block_depth(k), panels = div_up(n, kernels.nr);
+  // Only the last block can have odd depth.
+  packed.bytes_ = panels * panel_bytes(kernels, format, k);
+  packed.panels_ = allocate(packed.bytes_);
+  auto* data = static_cast<std::byte*>(packed.panels_->data());
+  parallel_for(k == 0 ? 0 : panels, 1, [&](std::int64_t begin, std::int64_t) {
+    for (std::int64_t k0 = 0; k0 < k; k0 += block) {
+      PackPanel pack;
+      pack.from = at(b, k0, begin * kernels.nr);
+      pack.depth = std::min(block, k - k0);
+      pack.cols = static_cast<int>(std::min<std::int64_t>(kernels.nr, n - begin * kernels.nr));
+      pack.width = kernels.nr;
+      pack.format = format;
+      pack.round = compute == Compute::bf16;
+      pack.to = data + k0 / step_length(format) * panels * kernels.nr * 4 +
+                begin * panel_bytes(kernels, format, pack.depth);
+      kernels.pack_panel(pack);
+    }
+  });
   return packed;
 }
 
 void gemm(const GemmArgs& args) {
   check(args);
-  gemm(args, pack_b(args.b, args.k, args.n, args.compute));
+  check_matrix("b", args.b, args.k, args.n);
+  run(args, nullptr);
 }
 
 void gemm(const GemmArgs& args, const PackedMatrix& b) {
@@ -106,10 +363,11 @@ void gemm(const GemmArgs& args, const PackedMatrix& b) {
   require<UsageError>(b.k() == args.k && b.n() == args.n && b.compute() == args.compute,
                       "gemm: B was packed as {}x{}, the product needs {}x{}", b.k(), b.n(), args.k,
                       args.n);
-  const float* panels = PackedAccess::panels(b);
-  parallel_for(args.m, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) one_row(args, panels, i);
-  });
+  if (args.m == 0 || args.n == 0) return;
+  require<UsageError>(PackedAccess::isa(b) == isa(),
+                      "gemm: B was packed for {}, the instruction set in use is {}",
+                      name_of(PackedAccess::isa(b)), name_of(isa()));
+  run(args, PackedAccess::panels(b));
 }
 
 }  // namespace stepstone::cpu

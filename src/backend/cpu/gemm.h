@@ -11,7 +11,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "backend/cpu/isa.h"
 #include "core/dtype.h"
+#include "core/storage.h"
 
 namespace stepstone::cpu {
 
@@ -56,7 +58,8 @@ class PackedMatrix {
   std::int64_t k_ = 0, n_ = 0;
   Compute compute_ = Compute::f32;
   std::size_t bytes_ = 0;
-  std::shared_ptr<const std::byte[]> panels_;
+  Isa isa_ = Isa::portable;
+  std::shared_ptr<Storage> panels_;
 };
 
 // Throws UsageError for a shape, stride, type or null pointer that cannot be meant.

@@ -1,0 +1,18 @@
+// The GEMM kernels for AVX-512 (F, BW, CD, DQ, VL).
+#if defined(__x86_64__)
+#include "backend/cpu/gemm_pack-inl.h"
+#include "backend/cpu/gemm_tile-inl.h"
+
+namespace stepstone::cpu {
+
+constinit const GemmKernels kGemmAvx512 = {kMr,
+                                           kNr,
+                                           false,
+                                           multiply<F32Step>,
+                                           multiply<WidenPairsStep>,
+                                           pack_panel,
+                                           expand_pairs<kNr>,
+                                           round_row};
+
+}  // namespace stepstone::cpu
+#endif

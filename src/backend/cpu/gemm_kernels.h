@@ -1,0 +1,81 @@
+// What gemm.cpp asks of an instruction set: a micro-kernel per panel format, and packing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backend/cpu/gemm.h"
+#include "backend/cpu/isa.h"
+
+namespace stepstone::cpu {
+
+// A panel is a strip of B, `nr` columns wide, walked in steps down k. Each step is nr units of 32
+// bits, one per column. Further formats (int8, 4-bit blocks with their scales) join here, each with
+// a micro-kernel that multiplies from it and an expansion to f32 for products tall enough to pay
+// for one.
+enum class PanelFormat : std::uint8_t {
+  f32,         // a step is one k
+  bf16_pairs,  // a step is two: k in the lower half of the unit, k + 1 in the upper
+};
+
+constexpr std::int64_t step_length(PanelFormat format) {
+  return format == PanelFormat::bf16_pairs ? 2 : 1;
+}
+
+// The most rows of a tile and columns of a panel over all instruction sets.
+inline constexpr int kMaxTileRows = 8;
+inline constexpr int kMaxPanelColumns = 48;
+
+// C[i][j] = [add[i][j] +] Σ_k A[i][k]·B[k][j] [+ bias[j]] for rows × cols elements,
+// 1 <= rows <= mr, 1 <= cols <= nr. All strides in bytes.
+struct Tile {
+  const std::byte* a = nullptr;
+  std::ptrdiff_t a_row = 0, a_step = 0;  // from row to row; from unit to unit along k
+  const std::byte* b = nullptr;          // a panel, 64-byte aligned
+  std::int64_t steps = 0;
+  int rows = 0, cols = 0;
+  const std::byte* add = nullptr;  // null: nothing to add. May be c.
+  DType add_dtype = DType::f32;
+  std::ptrdiff_t add_row = 0;
+  const float* bias = nullptr;  // null: none
+  std::byte* c = nullptr;
+  DType c_dtype = DType::f32;
+  std::ptrdiff_t c_row = 0;
+};
+
+// Rows [0, depth) × columns [0, cols) of a k × n matrix, whose element (k, j) is at
+// data[k·ld + j], or data[j·ld + k] if transposed, to a panel of `width` columns: 8 (a strip of A)
+// or nr. Elements are rounded to bf16 if `round`. Units past cols hold zero up to a whole vector;
+// so does the second half of a last pair without partner.
+struct PackPanel {
+  MatrixRef from;
+  std::int64_t depth = 0;
+  int cols = 0, width = 0;
+  PanelFormat format = PanelFormat::f32;
+  bool round = false;
+  std::byte* to = nullptr;
+};
+
+struct GemmKernels {
+  int mr, nr;
+  // Whether bf16_pairs are multiplied by pairs of bf16 of A (vdpbf16ps). If not, the kernel widens
+  // them and multiplies by f32 A, two units of A per step.
+  bool dot_pairs;
+  void (*multiply_f32)(const Tile&);
+  void (*multiply_pairs)(const Tile&);
+  void (*pack_panel)(const PackPanel&);
+  // bf16_pairs panels to f32 panels, `units` 32-bit units in groups of nr.
+  void (*expand_pairs)(const std::byte* from, std::int64_t steps, std::byte* to);
+  // A row of `count` elements, rounded to bf16, as f32 or bf16.
+  void (*round_row)(const void* from, DType from_dtype, std::int64_t count, void* to,
+                    DType to_dtype);
+};
+
+const GemmKernels& gemm_kernels(Isa isa);
+
+extern const GemmKernels kGemmBaseline;
+#if defined(__x86_64__)
+extern const GemmKernels kGemmAvx512, kGemmAvx512Bf16;
+#endif
+
+}  // namespace stepstone::cpu

@@ -1,0 +1,41 @@
+// How a product is cut into blocks and tasks. None of it changes a result, except block_depth(),
+// which depends on k alone.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cpu/gemm_kernels.h"
+
+namespace stepstone::cpu {
+
+// Depth of the blocks of k. A strip of A, mr = 8 rows deep, stays in L1 while the panels of B
+// stream past it from L2: 8 × 512 f32 are 16 KiB, half of the smallest L1 in use (32 KiB, Zen 4).
+// Deeper blocks would save passes over C, shallower ones would leave room that nothing needs.
+inline constexpr std::int64_t kMaxDepth = 512;
+
+// Blocks of equal depth rather than full ones and a rest; a multiple of 16, one cache line of
+// transposed f32.
+constexpr std::int64_t block_depth(std::int64_t k) {
+  if (k <= kMaxDepth) return k;
+  const std::int64_t blocks = (k + kMaxDepth - 1) / kMaxDepth;
+  return ((k + blocks - 1) / blocks + 15) / 16 * 16;
+}
+
+struct GemmShapeInfo {
+  std::int64_t m = 0, n = 0, k = 0;
+  bool pack_b = false;   // B has to be packed as part of the product
+  bool pack_a = false;   // strips of A have to be packed
+  bool scratch = false;  // sums between blocks of k are kept outside C
+};
+
+// Tasks of `rows` × `cols` elements of C (the last ones smaller), each computed by one thread from
+// its own packed block of B.
+struct GemmPlan {
+  std::int64_t rows = 0, cols = 0;
+  std::int64_t row_tasks = 0, col_tasks = 0;
+  bool parallel = false;
+};
+
+GemmPlan plan_gemm(const GemmShapeInfo& shape, const GemmKernels& kernels, int threads);
+
+}  // namespace stepstone::cpu
