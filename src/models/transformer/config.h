@@ -4,7 +4,7 @@
 // (config_families.cpp), not code.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json_fwd.hpp>  // parsing with limits is io/json.h
 #include <string>
 
 #include "nn/layers.h"
@@ -30,7 +30,7 @@ struct TransformerConfig {
   nn::NormKind norm = nn::NormKind::rms;
   float norm_eps = 1e-6f;
   PositionKind position = PositionKind::rotary;
-  ops::RotaryConfig rope;  // heads, kv_heads and head_dim are filled in
+  ops::RotaryConfig rope;  // theta, interleaved and scaling; the model fills in the rest
   bool qk_norm = false;
   ops::Activation activation = ops::Activation::silu;
   bool gated = true;           // act(gate) * up, else act(up)

@@ -105,6 +105,11 @@ void KvCache::truncate(std::int64_t length) {
 
 Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) {
   config_.validate();
+  rotary_ = config_.rope;
+  rotary_.heads = config_.heads;
+  rotary_.kv_heads = config_.kv_heads;
+  rotary_.head_dim = rotary_.rotary_dim = config_.head_dim;
+  rotary_.norm_eps = config_.norm_eps;
   const Names names = Names::of(config_);
   const std::int64_t d = config_.hidden_size;
   embedding_ =
@@ -193,7 +198,7 @@ Var Transformer::run_block(Graph& graph, const Block& block, const Var& x,
   if (config_.position == PositionKind::rotary) {
     const Var q_norm = block.q_norm ? block.q_norm->var : Var();
     const Var k_norm = block.k_norm ? block.k_norm->var : Var();
-    qkv = ops::rotary(graph, qkv, positions, config_.rope, q_norm, k_norm, config_.norm_eps);
+    qkv = ops::rotary(graph, qkv, positions, rotary_, q_norm, k_norm);
   }
   const Var attended = block.attention_output(graph, attend(qkv));
   const Var middle = ops::add(graph, x, ops::dropout(graph, attended, config_.dropout));

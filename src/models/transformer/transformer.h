@@ -94,6 +94,7 @@ class Transformer {
   ops::AttentionConfig attention_config() const;
 
   TransformerConfig config_;
+  ops::RotaryConfig rotary_;
   nn::ParameterList parameters_;
   nn::Parameter* embedding_ = nullptr;
   nn::Parameter* positions_ = nullptr;
