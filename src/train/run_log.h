@@ -2,7 +2,6 @@
 // progress line for people on standard error.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -17,16 +16,15 @@ class TensorBoardWriter;
 
 class RunLog {
  public:
-  // Opens <run>/log.jsonl. On resume, entries after `resume_step` are dropped: they will come
-  // again. quiet: nothing on standard error.
-  RunLog(std::filesystem::path run, std::int64_t resume_step, bool quiet);
+  // For the run folder `run`, which must exist. quiet: nothing on standard error.
+  RunLog(std::filesystem::path run, bool quiet);
   ~RunLog();
 
-  // Drops every entry after `step`.
-  void rewind(std::int64_t step);
-  // `entry` has "step" and numbers; numbers become TensorBoard scalars as well.
+  // Opens the log for what comes after `step`: entries up to it are kept, later ones will come
+  // again and are dropped. 0: a new log.
+  void begin(std::int64_t step);
+  // `entry` has "step" and numbers; numbers become TensorBoard scalars, strings text.
   void write(const Json& entry);
-  void write_text(const std::string& tag, const std::string& text, std::int64_t step);
 
   // A line for people: on a terminal it replaces the one before.
   void progress(const std::string& line);
@@ -36,8 +34,6 @@ class RunLog {
   const std::vector<Json>& entries() const { return entries_; }
 
  private:
-  void open_append();
-
   std::filesystem::path run_;
   File file_;
   std::unique_ptr<TensorBoardWriter> events_;

@@ -31,7 +31,7 @@ std::string duration(double seconds) {
 
 class Loop {
  public:
-  Loop(Transformer& model, Optimizer& optimizer, BatchSource& data, const TrainOptions& options,
+  Loop(Transformer& model, Optimizer& optimizer, Sampler& data, const TrainOptions& options,
        const TrainCallbacks& callbacks, RunLog& log, const std::filesystem::path& run)
       : model_(model),
         optimizer_(optimizer),
@@ -47,6 +47,8 @@ class Loop {
 
   TrainOutcome run(bool resume) {
     if (resume) restore();
+    log_.begin(step_);
+    if (step_ > 0) log_.message(fmt::format("resumed at step {}", step_));
     const StopSignal stop;
     while (step_ < schedule_.steps) {
       if (StopSignal::received() != 0) return stopped();
@@ -74,7 +76,7 @@ class Loop {
     std::vector<Batch> batches;
     std::int64_t targets = 0;
     for (int i = batches_now(); i > 0; --i) {
-      batches.push_back(data_.next());
+      data_.next(batches.emplace_back());
       targets += batches.back().target_tokens;
     }
     double loss = 0;
@@ -159,7 +161,7 @@ class Loop {
     const double rate =
         window_seconds_ > 0 ? static_cast<double>(window_tokens_) / window_seconds_ : 0;
     if (peak_ == 0) peak_ = peak_rate(options_.compute);
-    const double share = rate * model_.config().flops_per_token(data_.context()) / peak_;
+    const double share = rate * model_.config().flops_per_token(options_.context) / peak_;
     const double left = static_cast<double>(schedule_.steps - step_) * train_seconds_ /
                         static_cast<double>(std::max<std::int64_t>(1, step_));
     log_.progress(fmt::format(
@@ -200,7 +202,7 @@ class Loop {
                   {"fitted", fitted_},
                   {"warm_seconds", warm_seconds_},
                   {"guard", guard_.state()},
-                  {"data", data_.state()}};
+                  {"data", to_json(data_.state())}};
     if (ema_) state["ema_updates"] = ema_->updates();
     save_checkpoint(run_, step_, model_, optimizer_, state, options_.keep_checkpoints,
                     ema_ ? &*ema_ : nullptr);
@@ -222,10 +224,8 @@ class Loop {
       warm_seconds_ = get<double>(s, "warm_seconds", file);
     }
     guard_.load_state(get<Json>(s, "guard", file), file);
-    data_.load_state(get<Json>(s, "data", file), file);
+    data_.restore(sampler_state_from_json(get<Json>(s, "data", file), file));
     if (ema_) ema_->set_updates(get<std::int64_t>(s, "ema_updates", file));
-    log_.rewind(step_);
-    log_.message(fmt::format("resumed at step {}", step_));
   }
 
   TrainOutcome stopped() {
@@ -247,7 +247,7 @@ class Loop {
 
   Transformer& model_;
   Optimizer& optimizer_;
-  BatchSource& data_;
+  Sampler& data_;
   const TrainOptions& options_;
   const TrainCallbacks& callbacks_;
   RunLog& log_;
@@ -265,16 +265,18 @@ class Loop {
 
 }  // namespace
 
-TrainOutcome train(Transformer& model, Optimizer& optimizer, BatchSource& data,
+TrainOutcome train(Transformer& model, Optimizer& optimizer, Sampler& data,
                    const TrainOptions& options, const TrainCallbacks& callbacks, RunLog& log,
                    const std::filesystem::path& run, bool resume) {
   return Loop(model, optimizer, data, options, callbacks, log, run).run(resume);
 }
 
-Evaluation evaluate(const Transformer& model, std::span<const Batch> batches, DType compute) {
+Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType compute) {
   double nll = 0;
   std::int64_t tokens = 0, bytes = 0;
-  for (const Batch& batch : batches) {
+  Batch batch;
+  for (std::int64_t i = 0; i < batches.size(); ++i) {
+    batches.get(i, batch);
     Graph graph({.compute = compute});
     const Var loss =
         model.loss(graph, model.hidden(graph, view(batch)), batch.targets, ops::HeadLossConfig{});

@@ -23,7 +23,8 @@ struct BatchGrowth {
 
 struct TrainOptions {
   Schedule schedule;  // holds the number of steps
-  int accumulate = 1;  // batches per step
+  std::int64_t context = 0;  // tokens per row, for the share of peak
+  int accumulate = 1;        // batches per step
   std::vector<BatchGrowth> batch_growth;
   std::int64_t log_every = 10;
   std::int64_t eval_every = 100;   // 0: only at the end
@@ -64,11 +65,11 @@ struct TrainOutcome {
 // Trains until the schedule ends or a stop signal comes, going on from the newest checkpoint
 // below `run` when `resume` is set. A stopped run saves a checkpoint; a finished one leaves the
 // averaged weights in the model when an EMA is kept.
-TrainOutcome train(Transformer& model, Optimizer& optimizer, BatchSource& data,
+TrainOutcome train(Transformer& model, Optimizer& optimizer, Sampler& data,
                    const TrainOptions& options, const TrainCallbacks& callbacks, RunLog& log,
                    const std::filesystem::path& run, bool resume);
 
-// Loss of the model over `batches` (compute f32 or bf16), nothing dropped out.
-Evaluation evaluate(const Transformer& model, std::span<const Batch> batches, DType compute);
+// Loss of the model over all of `batches`, nothing dropped out.
+Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType compute);
 
 }  // namespace stepstone
