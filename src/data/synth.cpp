@@ -32,7 +32,7 @@ std::string as_text(const EvalItem& item, Random& random) {
       {{"问题：", "\n回答："}, {"问：", "\n答："}}};
   const auto& marks = pick(item.language == Language::en ? kEnglish : kChinese, random);
   std::string out;
-  for (const ChatMessage& message : item.messages) {
+  for (const Message& message : item.messages) {
     out += marks[message.role == "user" ? 0 : 1];
     out += message.content;
   }
@@ -175,7 +175,7 @@ std::string Synth::document(Split split, std::uint64_t index) const {
   throw Error("no such kind");
 }
 
-std::vector<ChatMessage> Synth::chat(Split split, std::uint64_t index) const {
+std::vector<Message> Synth::chat(Split split, std::uint64_t index) const {
   Random random(options_.seed, stream("chat", split, index));
   const auto language = synth::chance(options_.chinese, random) ? Language::zh : Language::en;
   const Draw draw{*context_, language, split, random};
@@ -188,10 +188,10 @@ std::vector<ChatMessage> Synth::chat(Split split, std::uint64_t index) const {
   for (const Task& task : kTasks) {
     if (task.kind == kind) choices.push_back(&task);
   }
-  std::vector<ChatMessage> messages = synth::pick(choices, random)->make(draw).messages;
+  std::vector<Message> messages = synth::pick(choices, random)->make(draw).messages;
   // Some chats go on with another question.
   if (kind != SynthKind::chat && synth::chance(0.25, random)) {
-    for (ChatMessage& message : synth::pick(kTasks, random).make(draw).messages) {
+    for (Message& message : synth::pick(kTasks, random).make(draw).messages) {
       messages.push_back(std::move(message));
     }
   }
@@ -209,7 +209,7 @@ std::vector<EvalItem> Synth::questions(std::string_view task_name, Language lang
     EvalItem item = task.make(draw);
     item.messages.pop_back();
     std::string asked;
-    for (const ChatMessage& message : item.messages) asked += message.content + '\n';
+    for (const Message& message : item.messages) asked += message.content + '\n';
     if (seen.insert(std::move(asked)).second) items.push_back(std::move(item));
   }
   return items;

@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/chat_template.h"
+
 namespace stepstone {
 
 enum class Language : std::uint8_t { en, zh };
@@ -48,18 +50,12 @@ struct SynthOptions {
   std::array<double, kSynthKinds> chat_weights = {1, 3, 3, 3, 3, 1};
 };
 
-struct ChatMessage {
-  std::string role;  // "system", "user" or "assistant"
-  std::string content;
-  friend bool operator==(const ChatMessage&, const ChatMessage&) = default;
-};
-
 // One exchange with a known answer. `messages` ends with the user's question when it comes from
 // synth_eval, and with the assistant's reply when it comes from Synth::chat.
 struct EvalItem {
   std::string task;
   Language language = Language::en;
-  std::vector<ChatMessage> messages;
+  std::vector<Message> messages;
   std::string answer;                 // canonical: what training data answers
   std::vector<std::string> accepted;  // other wordings that count as right
   bool match_case = false;
@@ -81,7 +77,7 @@ class Synth {
   // The index-th pre-training document of a split: plain text, no trailing newline.
   std::string document(Split split, std::uint64_t index) const;
   // The index-th chat of a split: user and assistant in turn, ending with the assistant.
-  std::vector<ChatMessage> chat(Split split, std::uint64_t index) const;
+  std::vector<Message> chat(Split split, std::uint64_t index) const;
 
   // Up to n distinct questions of one eval task in one language (fewer where the split holds
   // fewer). Throws UsageError for an unknown task.

@@ -17,9 +17,9 @@ namespace {
 constexpr Language kLanguages[] = {Language::en, Language::zh};
 constexpr Split kSplits[] = {Split::train, Split::val, Split::test};
 
-std::string asked(const std::vector<ChatMessage>& messages) {
+std::string asked(const std::vector<Message>& messages) {
   std::string out;
-  for (const ChatMessage& message : messages) {
+  for (const Message& message : messages) {
     if (message.role == "user") out += message.content + "\n";
   }
   return out;

@@ -130,7 +130,7 @@ const std::vector<Memo>& memos(Language language) {
   return language == Language::en ? en : zh;
 }
 
-void say(std::vector<ChatMessage>& messages, std::string user, std::string assistant) {
+void say(std::vector<Message>& messages, std::string user, std::string assistant) {
   messages.push_back({"user", std::move(user)});
   messages.push_back({"assistant", std::move(assistant)});
 }
@@ -176,8 +176,8 @@ EvalItem memory_question(const Draw& draw) {
   });
 }
 
-std::vector<ChatMessage> small_talk(const Draw& draw) {
-  std::vector<ChatMessage> messages;
+std::vector<Message> small_talk(const Draw& draw) {
+  std::vector<Message> messages;
   const auto& lines = small_talk_lines(draw.language);
   for (int i = between(1, 3, draw.random); i > 0; --i) {
     const Exchange& exchange = pick(lines, draw.random);
@@ -190,7 +190,7 @@ std::string chat_document(const Draw& draw) {
   const bool memory = draw.split != Split::train || chance(0.8, draw.random);
   const auto messages = memory ? memory_question(draw).messages : small_talk(draw);
   std::string out;
-  for (const ChatMessage& message : messages) {
+  for (const Message& message : messages) {
     if (!out.empty()) out += '\n';
     const bool user = message.role == "user";
     out += draw.in(user ? "User: " : "Assistant: ", user ? "用户：" : "助手：");

@@ -82,7 +82,7 @@ std::string story_document(const Draw& draw);
 
 // chats.cpp
 EvalItem memory_question(const Draw& draw);
-std::vector<ChatMessage> small_talk(const Draw& draw);
+std::vector<Message> small_talk(const Draw& draw);
 std::string chat_document(const Draw& draw);
 
 // code.cpp
