@@ -1,7 +1,8 @@
 # Compile flags shared by every target, and the two functions that folders under src/ use.
 
 add_library(stepstone_flags INTERFACE)
-target_include_directories(stepstone_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_include_directories(stepstone_flags INTERFACE
+  ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
 target_compile_options(stepstone_flags INTERFACE -Wall -Wextra -Werror -Wno-psabi)
 # Bit-identical results need every build to round alike: no fused contraction behind our back.
 target_compile_options(stepstone_flags INTERFACE -ffp-contract=off)

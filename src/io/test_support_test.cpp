@@ -54,6 +54,7 @@ void ScratchMount::make_read_only() {
 }
 
 void put(const fs::path& path, const std::string& text) {
+  fs::remove(path);  // ext4 writes a truncated and rewritten file out at once, a new one later
   std::ofstream stream(path, std::ios::binary | std::ios::trunc);
   stream << text;
   stream.close();

@@ -28,12 +28,12 @@ void append_added(const TokenizerModel& model, std::string& out) {
   out += model.added.empty() ? "],\n" : "\n  ],\n";
 }
 
-// Tokens in the order of their ids; added tokens that are not text stand in added_tokens alone.
+// Tokens in the order of their ids. Added tokens too: `tokenizers` would renumber one that has an
+// id amid the others.
 void append_vocab(const TokenizerModel& model, std::string& out) {
   out += "    \"vocab\": {";
   const char* separator = "\n";
   for (std::int32_t id = 0; id < model.tokens.size(); ++id) {
-    if (model.added_flags[id] != 0) continue;
     out += fmt::format("{}      {}: {}", separator, json_string(spelled(model, id)), id);
     separator = ",\n";
   }

@@ -90,4 +90,23 @@ Var linear(Graph& graph, const Var& x, const Var& weight, const Var& bias) {
                       });
 }
 
+Var linear(Graph& graph, const Var& x, const cpu::PackedMatrix& weight, const Var& bias) {
+  require<UsageError>(x.value().cols() == weight.k(), "linear: expected x of [.., {}], got {}",
+                      weight.k(), to_string(x.shape()));
+  const OpTimer timer(graph.profiler(), linear_info.name, Pass::forward);
+  const std::int64_t rows = x.value().rows();
+  Tensor y = Tensor::empty({rows, weight.n()}, graph.compute());
+  cpu::gemm({.m = rows,
+             .n = weight.n(),
+             .k = weight.k(),
+             .a = matrix(x.value()),
+             .c = y.raw(),
+             .c_dtype = y.dtype(),
+             .ldc = weight.n(),
+             .bias = bias.defined() ? bias.value().data<float>() : nullptr,
+             .compute = weight.compute()},
+            weight);
+  return Var(y);
+}
+
 }  // namespace stepstone::ops

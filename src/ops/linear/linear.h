@@ -6,10 +6,14 @@
 // FLOPs: 2 · rows · in · out forward, twice that backward.
 #pragma once
 
+#include "backend/cpu/gemm.h"
 #include "ops/op.h"
 
 namespace stepstone::ops {
 
 Var linear(Graph& graph, const Var& x, const Var& weight, const Var& bias = {});
+// The same bits from a weight packed beforehand, for inference: records nothing. The packing's
+// compute type must be the graph's.
+Var linear(Graph& graph, const Var& x, const cpu::PackedMatrix& weight, const Var& bias = {});
 
 }  // namespace stepstone::ops

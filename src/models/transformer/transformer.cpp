@@ -1,0 +1,283 @@
+#include "models/transformer/transformer.h"
+
+#include <cmath>
+
+#include "core/random.h"
+#include "ops/activation/activation.h"
+#include "ops/add/add.h"
+#include "ops/dropout/dropout.h"
+#include "ops/embedding/embedding.h"
+#include "ops/gated/gated.h"
+#include "ops/rotary/rotary.h"
+
+namespace stepstone {
+
+using nn::Parameter;
+using nn::Part;
+using nn::Role;
+
+// Tensor names of a family's Hugging Face file; {} is the layer.
+struct Transformer::Names {
+  std::string embedding, positions, final_norm, head, layer;
+  std::string attention_norm, mlp_norm, attention_output, down;
+  std::vector<std::string> qkv, up;
+  bool transposed;  // Conv1D weights are stored [in, out]
+
+  static Names of(const TransformerConfig& config) {
+    if (config.model_type == "gpt2") {
+      return {"transformer.wte", "transformer.wpe", "transformer.ln_f",  "lm_head",
+              "transformer.h.",  "ln_1",            "ln_2",              "attn.c_proj",
+              "mlp.c_proj",      {"attn.c_attn"},   {"mlp.c_fc"},        true};
+    }
+    std::vector<std::string> up = {"mlp.up_proj"};
+    if (config.gated) up.insert(up.begin(), "mlp.gate_proj");
+    return {"model.embed_tokens",
+            "model.embed_positions",
+            "model.norm",
+            "lm_head",
+            "model.layers.",
+            "input_layernorm",
+            "post_attention_layernorm",
+            "self_attn.o_proj",
+            "mlp.down_proj",
+            {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+            std::move(up),
+            false};
+  }
+};
+
+namespace {
+
+// Norms, with a bias for LayerNorm.
+nn::Norm make_norm(nn::ParameterList& list, const std::string& name,
+                   const TransformerConfig& config) {
+  Parameter& weight = list.add(name + ".weight", {config.hidden_size}, Role::vector);
+  Parameter* bias = nullptr;
+  if (config.norm == nn::NormKind::layer) {
+    bias = &list.add(name + ".bias", {config.hidden_size}, Role::vector);
+  }
+  return {config.norm, &weight, bias, config.norm_eps};
+}
+
+// A projection to `outs` rows in all, one part per name.
+nn::Linear make_linear(nn::ParameterList& list, const std::string& prefix,
+                       const std::vector<std::string>& names,
+                       const std::vector<std::int64_t>& outs, std::int64_t in, Role role, bool bias,
+                       bool transposed) {
+  std::vector<Part> weights, biases;
+  std::int64_t rows = 0;
+  for (const std::int64_t out : outs) rows += out;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::int64_t part = names.size() == 1 ? rows : outs[i];
+    weights.push_back({prefix + names[i] + ".weight", part});
+    biases.push_back({prefix + names[i] + ".bias", part});
+  }
+  const std::string name = weights.front().name;
+  Parameter& weight = list.add(name, {rows, in}, role, std::move(weights), transposed);
+  Parameter* b = nullptr;
+  if (bias) {
+    const std::string bias_name = biases.front().name;
+    b = &list.add(bias_name, {rows}, Role::vector, std::move(biases));
+  }
+  return {&weight, b};
+}
+
+void fill_normal(const Tensor& t, double std, std::uint64_t seed, std::uint64_t stream) {
+  Random random(seed, stream);
+  for (float& x : t.span<float>()) x = static_cast<float>(std * random.normal());
+}
+
+}  // namespace
+
+KvCache::KvCache(const TransformerConfig& config, std::int64_t capacity, DType compute)
+    : capacity_(capacity) {
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    const Shape shape{capacity, config.kv_heads * config.head_dim};
+    layers_.push_back({Tensor::empty(shape, compute), Tensor::empty(shape, compute)});
+  }
+}
+
+void KvCache::truncate(std::int64_t length) {
+  require<UsageError>(length >= 0 && length <= length_, "cache: cannot truncate {} to {}", length_,
+                      length);
+  length_ = length;
+}
+
+Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) {
+  config_.validate();
+  rotary_ = config_.rope;
+  rotary_.heads = config_.heads;
+  rotary_.kv_heads = config_.kv_heads;
+  rotary_.head_dim = rotary_.rotary_dim = config_.head_dim;
+  rotary_.norm_eps = config_.norm_eps;
+  const Names names = Names::of(config_);
+  const std::int64_t d = config_.hidden_size;
+  embedding_ =
+      &parameters_.add(names.embedding + ".weight", {config_.vocab_size, d}, Role::embedding);
+  if (config_.position == PositionKind::learned) {
+    positions_ =
+        &parameters_.add(names.positions + ".weight", {config_.max_positions, d}, Role::embedding);
+  }
+  for (std::int64_t i = 0; i < config_.layers; ++i) blocks_.push_back(make_block(i, names));
+  final_norm_ = make_norm(parameters_, names.final_norm, config_);
+  if (!config_.tied_head) {
+    head_ = &parameters_.add(names.head + ".weight", {config_.vocab_size, d}, Role::head);
+  }
+}
+
+Transformer::Block Transformer::make_block(std::int64_t layer, const Names& names) {
+  const TransformerConfig& c = config_;
+  const std::string prefix = names.layer + std::to_string(layer) + ".";
+  const std::int64_t d = c.hidden_size, q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+  const std::int64_t ff = c.intermediate_size;
+  Block block;
+  block.attention_norm = make_norm(parameters_, prefix + names.attention_norm, c);
+  block.qkv = make_linear(parameters_, prefix, names.qkv, {q, kv, kv}, d, Role::matrix, c.qkv_bias,
+                          names.transposed);
+  if (c.qk_norm) {
+    block.q_norm =
+        &parameters_.add(prefix + "self_attn.q_norm.weight", {c.head_dim}, Role::vector);
+    block.k_norm =
+        &parameters_.add(prefix + "self_attn.k_norm.weight", {c.head_dim}, Role::vector);
+  }
+  block.attention_output =
+      make_linear(parameters_, prefix, {names.attention_output}, {d}, q, Role::residual_matrix,
+                  c.attention_output_bias, names.transposed);
+  block.mlp_norm = make_norm(parameters_, prefix + names.mlp_norm, c);
+  block.up = make_linear(parameters_, prefix, names.up,
+                         c.gated ? std::vector{ff, ff} : std::vector{ff}, d, Role::matrix,
+                         c.mlp_bias, names.transposed);
+  block.down = make_linear(parameters_, prefix, {names.down}, {d}, ff, Role::residual_matrix,
+                           c.mlp_bias, names.transposed);
+  return block;
+}
+
+void Transformer::initialize(const InitOptions& options) {
+  std::uint64_t stream = 0;
+  const double residual_scale = 1 / std::sqrt(2.0 * static_cast<double>(config_.layers));
+  for (Parameter& p : parameters_) {
+    ++stream;
+    const Tensor& w = p.var.value();
+    const double fan_in = std::sqrt(static_cast<double>(w.cols()));
+    const bool classic = options.matrix_gain == 0;
+    double std = 0;
+    switch (p.role) {
+      case Role::vector: {
+        const bool ones = p.name.ends_with(".weight");
+        for (float& x : w.span<float>()) x = ones ? 1.0f : 0.0f;
+        continue;
+      }
+      case Role::embedding:
+        std = options.embedding_std;
+        break;
+      case Role::matrix:
+        std = classic ? 0.02 : options.matrix_gain / fan_in;
+        break;
+      case Role::residual_matrix:
+        std = classic ? 0.02 * residual_scale : options.residual_gain / fan_in;
+        break;
+      case Role::head:
+        std = classic ? 0.02 : options.head_gain / fan_in;
+        break;
+    }
+    fill_normal(w, std, options.seed, stream);
+  }
+}
+
+Var Transformer::embed(Graph& graph, std::span<const std::int32_t> tokens,
+                       std::span<const std::int32_t> positions) const {
+  Var x = ops::embedding(graph, embedding_->var, tokens);
+  if (positions_) x = ops::add(graph, x, ops::embedding(graph, positions_->var, positions));
+  return ops::dropout(graph, x, config_.dropout);
+}
+
+template <typename Attend>
+Var Transformer::run_block(Graph& graph, const Block& block, const Var& x,
+                           std::span<const std::int32_t> positions, Attend&& attend) const {
+  Var qkv = block.qkv(graph, block.attention_norm(graph, x));
+  if (config_.position == PositionKind::rotary) {
+    const Var q_norm = block.q_norm ? block.q_norm->var : Var();
+    const Var k_norm = block.k_norm ? block.k_norm->var : Var();
+    qkv = ops::rotary(graph, qkv, positions, rotary_, q_norm, k_norm);
+  }
+  const Var attended = block.attention_output(graph, attend(qkv));
+  const Var middle = ops::add(graph, x, ops::dropout(graph, attended, config_.dropout));
+  const Var up = block.up(graph, block.mlp_norm(graph, middle));
+  const Var active = config_.gated ? ops::gated(graph, up, config_.activation)
+                                   : ops::activation(graph, up, config_.activation);
+  return ops::add(graph, middle,
+                  ops::dropout(graph, block.down(graph, active), config_.dropout));
+}
+
+ops::AttentionConfig Transformer::attention_config() const {
+  ops::AttentionConfig a;
+  a.heads = static_cast<int>(config_.heads);
+  a.kv_heads = static_cast<int>(config_.kv_heads);
+  a.head_dim = static_cast<int>(config_.head_dim);
+  a.window = static_cast<int>(config_.window);
+  a.softcap = config_.attention_softcap;
+  return a;
+}
+
+Var Transformer::hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_blocks) const {
+  require<UsageError>(batch.tokens.size() == batch.positions.size(),
+                      "transformer: {} tokens but {} positions", batch.tokens.size(),
+                      batch.positions.size());
+  const auto attention = attention_config();
+  Var x = embed(graph, batch.tokens, batch.positions);
+  for (const Block& block : blocks_) {
+    const auto run = [this, &block, attention, batch](Graph& g, std::span<const Var> in) {
+      return run_block(g, block, in[0], batch.positions, [&](const Var& qkv) {
+        return ops::attention(g, qkv, batch.segments, attention);
+      });
+    };
+    x = checkpoint_blocks ? graph.checkpoint(run, {x}) : run(graph, std::span(&x, 1));
+  }
+  return final_norm_(graph, x);
+}
+
+Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache) const {
+  const auto n = static_cast<std::int64_t>(tokens.size());
+  require<UsageError>(cache.length_ + n <= cache.capacity_,
+                      "context is full: {} tokens cached, {} more do not fit {}", cache.length_, n,
+                      cache.capacity_);
+  std::vector<std::int32_t> positions(tokens.size());
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    positions[i] = static_cast<std::int32_t>(cache.length_ + static_cast<std::int64_t>(i));
+  }
+  const auto attention = attention_config();
+  Var x = embed(graph, tokens, positions);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    x = run_block(graph, blocks_[i], x, positions, [&](const Var& qkv) {
+      return Var(
+          ops::attention_cached(graph, qkv.value(), cache.layers_[i], cache.length_, attention));
+    });
+  }
+  cache.length_ += n;
+  return final_norm_(graph, x);
+}
+
+Var Transformer::loss(Graph& graph, const Var& hidden, std::span<const std::int32_t> targets,
+                      ops::HeadLossConfig options) const {
+  options.softcap = config_.logit_softcap;
+  return ops::head_loss(graph, hidden, (head_ ? head_ : embedding_)->var, targets, options);
+}
+
+Tensor Transformer::logits(Graph& graph, const Tensor& hidden) const {
+  return ops::head_logits(graph, hidden, (head_ ? head_ : embedding_)->var.value(),
+                          config_.logit_softcap);
+}
+
+void Transformer::pack(DType compute) {
+  for (Block& b : blocks_) {
+    for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) l->pack(compute);
+  }
+}
+
+void Transformer::unpack() {
+  for (Block& b : blocks_) {
+    for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) l->unpack();
+  }
+}
+
+}  // namespace stepstone

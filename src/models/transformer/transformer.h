@@ -1,0 +1,106 @@
+// A decoder-only transformer: token ids in, hidden states, loss or logits out.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "models/transformer/config.h"
+#include "nn/layers.h"
+#include "ops/attention/attention.h"
+#include "ops/head_loss/head_loss.h"
+
+namespace stepstone {
+
+// One flat stream of tokens cut into independent documents (or rows): document s is
+// tokens[segments[s] .. segments[s+1]), segments begin with 0 and end with the token count.
+// Positions restart in each document.
+struct TokenBatch {
+  std::span<const std::int32_t> tokens;
+  std::span<const std::int32_t> positions;
+  std::span<const std::int32_t> segments;
+};
+
+// Keys and values of one growing sequence, a pair of tensors per layer.
+class KvCache {
+ public:
+  KvCache(const TransformerConfig& config, std::int64_t capacity, DType compute);
+  std::int64_t length() const { return length_; }
+  std::int64_t capacity() const { return capacity_; }
+  // Forgets everything from `length` on.
+  void truncate(std::int64_t length);
+
+ private:
+  friend class Transformer;
+  std::int64_t capacity_;
+  std::int64_t length_ = 0;
+  std::vector<ops::KvCacheLayer> layers_;
+};
+
+struct InitOptions {
+  std::uint64_t seed = 0;
+  float embedding_std = 0.02f;
+  // Standard deviation of matrices is matrix_gain / sqrt(in); 0: 0.02 everywhere as in GPT-2,
+  // with residual projections scaled by 1/sqrt(2 layers).
+  float matrix_gain = 0;
+  float residual_gain = 0;  // with matrix_gain > 0: gain of residual projections; 0 starts them at 0
+  float head_gain = 1;      // the same of an untied head
+};
+
+class Transformer {
+ public:
+  explicit Transformer(TransformerConfig config);
+  Transformer(const Transformer&) = delete;
+  Transformer& operator=(const Transformer&) = delete;
+
+  const TransformerConfig& config() const { return config_; }
+  nn::ParameterList& parameters() { return parameters_; }
+  const nn::ParameterList& parameters() const { return parameters_; }
+
+  void initialize(const InitOptions& options);
+
+  // Final hidden states [tokens, hidden], normalised. With `checkpoint_blocks`, each block's
+  // inside is computed again for backward instead of being kept.
+  Var hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_blocks = false) const;
+  // The sequence in `cache` goes on with `tokens`: their hidden states, same bits as hidden().
+  Var hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache) const;
+
+  // Loss over targets (-1: none), see ops::head_loss.
+  Var loss(Graph& graph, const Var& hidden, std::span<const std::int32_t> targets,
+           ops::HeadLossConfig options) const;
+  // f32 logits [rows, vocab] of some hidden rows.
+  Tensor logits(Graph& graph, const Tensor& hidden) const;
+
+  // Packs all weights for inference in `compute`. unpack() before training on.
+  void pack(DType compute);
+  void unpack();
+
+ private:
+  struct Block {
+    nn::Norm attention_norm, mlp_norm;
+    nn::Linear qkv, attention_output, up, down;
+    nn::Parameter* q_norm = nullptr;
+    nn::Parameter* k_norm = nullptr;
+  };
+  struct Names;
+
+  Block make_block(std::int64_t layer, const Names& names);
+  Var embed(Graph& graph, std::span<const std::int32_t> tokens,
+            std::span<const std::int32_t> positions) const;
+  // attend: rotated qkv -> attention output, from the batch or through the cache.
+  template <typename Attend>
+  Var run_block(Graph& graph, const Block& block, const Var& x,
+                std::span<const std::int32_t> positions, Attend&& attend) const;
+  ops::AttentionConfig attention_config() const;
+
+  TransformerConfig config_;
+  ops::RotaryConfig rotary_;
+  nn::ParameterList parameters_;
+  nn::Parameter* embedding_ = nullptr;
+  nn::Parameter* positions_ = nullptr;
+  nn::Parameter* head_ = nullptr;  // null when tied
+  nn::Norm final_norm_;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace stepstone

@@ -1,0 +1,27 @@
+#include "nn/layers.h"
+
+#include "ops/layer_norm/layer_norm.h"
+#include "ops/linear/linear.h"
+#include "ops/rms_norm/rms_norm.h"
+
+namespace stepstone::nn {
+
+Var Linear::operator()(Graph& graph, const Var& x) const {
+  const Var bias = bias_ ? bias_->var : Var();
+  if (packed_.bytes() > 0 && !graph.recording()) return ops::linear(graph, x, packed_, bias);
+  return ops::linear(graph, x, weight_->var, bias);
+}
+
+void Linear::pack(DType compute) {
+  const Tensor& w = weight_->var.value();
+  packed_ = cpu::pack_b({w.raw(), w.dtype(), w.cols(), true}, w.cols(), w.rows(),
+                        compute == DType::bf16 ? cpu::Compute::bf16 : cpu::Compute::f32);
+}
+
+Var Norm::operator()(Graph& graph, const Var& x) const {
+  const Var weight = weight_ ? weight_->var : Var();
+  if (kind_ == NormKind::rms) return ops::rms_norm(graph, x, weight, eps_);
+  return ops::layer_norm(graph, x, weight, bias_ ? bias_->var : Var(), eps_);
+}
+
+}  // namespace stepstone::nn

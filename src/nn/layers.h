@@ -1,0 +1,44 @@
+// The small layers that blocks are made of. They hold references into a ParameterList.
+#pragma once
+
+#include "backend/cpu/gemm.h"
+#include "nn/parameter.h"
+
+namespace stepstone::nn {
+
+// y = x Wᵀ + b
+class Linear {
+ public:
+  Linear() = default;
+  Linear(Parameter* weight, Parameter* bias) : weight_(weight), bias_(bias) {}
+
+  Var operator()(Graph& graph, const Var& x) const;
+  // Packs the weight once for inference in `compute`; the results keep their bits. To be undone
+  // by unpack() before the weight changes.
+  void pack(DType compute);
+  void unpack() { packed_ = {}; }
+
+ private:
+  Parameter* weight_ = nullptr;
+  Parameter* bias_ = nullptr;
+  cpu::PackedMatrix packed_;
+};
+
+enum class NormKind : std::uint8_t { rms, layer };
+
+class Norm {
+ public:
+  Norm() = default;
+  Norm(NormKind kind, Parameter* weight, Parameter* bias, float eps)
+      : kind_(kind), weight_(weight), bias_(bias), eps_(eps) {}
+
+  Var operator()(Graph& graph, const Var& x) const;
+
+ private:
+  NormKind kind_ = NormKind::rms;
+  Parameter* weight_ = nullptr;
+  Parameter* bias_ = nullptr;
+  float eps_ = 1e-5f;
+};
+
+}  // namespace stepstone::nn

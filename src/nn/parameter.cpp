@@ -1,0 +1,23 @@
+#include "nn/parameter.h"
+
+namespace stepstone::nn {
+
+Parameter& ParameterList::add(std::string name, Shape shape, Role role, std::vector<Part> parts,
+                              bool transposed) {
+  if (parts.empty()) parts = {{name, shape.dim(0)}};
+  return parameters_.emplace_back(Parameter{std::move(name),
+                                            Var(Tensor::zeros(shape, DType::f32), true), role,
+                                            std::move(parts), transposed});
+}
+
+std::int64_t ParameterList::numel() const {
+  std::int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.numel();
+  return n;
+}
+
+void ParameterList::clear_gradients() {
+  for (Parameter& p : parameters_) p.var.clear_grad();
+}
+
+}  // namespace stepstone::nn

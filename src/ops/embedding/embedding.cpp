@@ -1,0 +1,45 @@
+#include "ops/embedding/embedding.h"
+
+#include "ops/embedding/embedding_cpu.h"
+
+namespace stepstone::ops {
+namespace {
+constexpr std::string_view kInputs[] = {"table"};
+enum : int { kTable };
+}  // namespace
+
+extern const OpInfo embedding_info;
+const OpInfo embedding_info{
+    .name = "embedding",
+    .formula = "y[i] = table[ids[i]]",
+    .inputs = kInputs,
+    .cost = [](std::span<const Shape> in) -> Cost {
+      const auto d = static_cast<double>(in[kTable].dim(-1));
+      return {0, 8 * d};  // per token
+    },
+};
+
+Var embedding(Graph& graph, const Var& table, std::span<const std::int32_t> ids) {
+  const Tensor& t = table.value();
+  require<UsageError>(t.rank() == 2 && t.dtype() == DType::f32,
+                      "embedding: expected a table of [V, d] f32, got {} {}", to_string(t.shape()),
+                      name_of(t.dtype()));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    require<UsageError>(0 <= ids[i] && ids[i] < t.dim(0),
+                        "embedding: ids[{}] is {}, the table has {} rows", i, ids[i], t.dim(0));
+  }
+  const OpTimer timer(graph.profiler(), embedding_info.name, Pass::forward);
+  Tensor y = Tensor::empty({static_cast<std::int64_t>(ids.size()), t.dim(1)}, DType::f32);
+  cpu::embedding_forward(t, ids, y);
+  const std::span<const Var> inputs(&table, 1);
+  std::vector<std::int32_t> saved;
+  if (graph.saves_for(inputs)) saved.assign(ids.begin(), ids.end());
+  return graph.record(embedding_info.name, {table}, y,
+                      [ids = std::move(saved)](const Tensor& dy, Grads& grads) {
+                        if (!grads.needed(kTable)) return;
+                        const auto [dtable, accumulate] = grads.into(kTable);
+                        cpu::embedding_backward(ids, dy, dtable, accumulate);
+                      });
+}
+
+}  // namespace stepstone::ops

@@ -1,0 +1,176 @@
+#include "stone/stone.h"
+
+#include <cstring>
+#include <set>
+
+#include "core/version.h"
+#include "io/atomic_file.h"
+#include "io/file.h"
+#include "io/hash.h"
+#include "io/safetensors.h"
+
+namespace stepstone {
+namespace {
+
+constexpr const char* kAboutName = "stepstone.json";
+
+// Rows and columns swapped.
+Tensor transposed(const Tensor& t) {
+  const std::int64_t rows = t.rows(), cols = t.cols();
+  Tensor out = Tensor::empty({cols, rows}, DType::f32);
+  const float* from = t.data<float>();
+  float* to = out.data<float>();
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < cols; ++j) to[j * rows + i] = from[i * cols + j];
+  }
+  return out;
+}
+
+void verify_files(const std::filesystem::path& folder, const Json& about) {
+  const std::string file = (folder / kAboutName).string();
+  const Json files = get<Json>(about, "files", file);
+  require(files.is_object(), "{}: files: expected an object", file);
+  for (const auto& [name, entry] : files.items()) {
+    require(name.find('/') == std::string::npos && name.front() != '.', "{}: files: bad name {}",
+            file, name);
+    const auto path = folder / name;
+    if (!std::filesystem::exists(path)) {
+      throw FormatError(path.string(), "file", "is missing, but stepstone.json lists it");
+    }
+    const auto expected = get<std::string>(entry, "xxh3", file);
+    if (hash_file(path).hex() != expected) {
+      throw FormatError(path.string(), "content",
+                        "does not have the hash that stepstone.json records: the file was changed "
+                        "or its writing was cut short; resume the run, or remove stepstone.json to "
+                        "use the folder as it is");
+    }
+  }
+}
+
+Json generation_config(const Tokenizer& tokenizer) {
+  Json json = {{"do_sample", true}, {"temperature", 1.0}};
+  if (tokenizer.bos()) json["bos_token_id"] = *tokenizer.bos();
+  if (tokenizer.eos()) json["eos_token_id"] = *tokenizer.eos();
+  if (tokenizer.pad()) json["pad_token_id"] = *tokenizer.pad();
+  return json;
+}
+
+}  // namespace
+
+TensorMap to_tensors(const Transformer& model) {
+  TensorMap tensors;
+  for (const nn::Parameter& p : model.parameters()) {
+    std::int64_t begin = 0;
+    for (const nn::Part& part : p.parts) {
+      const Tensor rows = p.var.value().slice(begin, begin + part.rows);
+      tensors[part.name] = p.transposed && rows.rank() == 2 ? transposed(rows) : rows;
+      begin += part.rows;
+    }
+  }
+  return tensors;
+}
+
+void load_tensors(Transformer& model, const TensorMap& tensors, const std::string& file) {
+  std::set<std::string> known;
+  for (nn::Parameter& p : model.parameters()) {
+    std::int64_t begin = 0;
+    for (const nn::Part& part : p.parts) {
+      const auto it = tensors.find(part.name);
+      if (it == tensors.end()) throw FormatError(file, part.name, "tensor is missing");
+      known.insert(part.name);
+      const Tensor target = p.var.value().slice(begin, begin + part.rows);
+      begin += part.rows;
+      Tensor source = it->second;
+      if (source.dtype() == DType::bf16) source = source.to(DType::f32);
+      if (source.dtype() != DType::f32) {
+        throw FormatError(file, part.name, "expected a floating-point tensor");
+      }
+      const bool flip = p.transposed && source.rank() == 2;
+      const Shape expected =
+          flip ? Shape{target.dim(1), target.dim(0)} : target.shape();
+      if (!(source.shape() == expected)) {
+        throw FormatError(file, part.name,
+                          fmt::format("expected shape {}, got {}", to_string(expected),
+                                      to_string(source.shape())));
+      }
+      target.copy_from(flip ? transposed(source) : source);
+    }
+  }
+  for (const auto& [name, tensor] : tensors) {
+    // Buffers that old exports carry; a tied head is a second copy of the embedding.
+    const bool harmless = name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
+                          name.ends_with("rotary_emb.inv_freq") ||
+                          (name == "lm_head.weight" && model.config().tied_head);
+    if (!known.contains(name) && !harmless) {
+      throw FormatError(file, name, "the model of config.json has no such tensor");
+    }
+  }
+}
+
+Stone load_stone(const std::filesystem::path& folder) {
+  require<UsageError>(std::filesystem::is_directory(folder), "{}: is not a model folder",
+                      folder.string());
+  const auto config_path = folder / "config.json";
+  require<UsageError>(std::filesystem::exists(config_path),
+                      "{}: holds no config.json, so it is not a model folder", folder.string());
+  Stone stone{.folder = folder, .model = {}, .tokenizer = Tokenizer::bytes(), .chat_template = {},
+              .about = {}};
+  if (std::filesystem::exists(folder / kAboutName)) {
+    stone.about = read_json(folder / kAboutName);
+    const std::string file = (folder / kAboutName).string();
+    const int format = get<int>(stone.about, "format", file);
+    if (format != 1) {
+      throw FormatError(file, "format", fmt::format("expected 1, got {}", format));
+    }
+    verify_files(folder, stone.about);
+    if (get_or<std::string>(stone.about, "compute", file, "f32") == "bf16") {
+      stone.compute = DType::bf16;
+    }
+  }
+  const auto config = transformer_config_from_json(read_json(config_path), config_path.string());
+  stone.model = std::make_unique<Transformer>(config);
+  load_tensors(*stone.model, load_safetensors_folder(folder), (folder / "model.safetensors").string());
+  stone.tokenizer = Tokenizer::load(folder);
+  require(stone.tokenizer.vocab_size() <= config.vocab_size,
+          "{}: the tokenizer has {} tokens, the model {} rows", folder.string(),
+          stone.tokenizer.vocab_size(), config.vocab_size);
+  if (std::filesystem::exists(folder / "chat_template.jinja")) {
+    stone.chat_template = read_file(folder / "chat_template.jinja");
+  }
+  return stone;
+}
+
+void save_stone(const std::filesystem::path& folder, const StoneContent& content) {
+  std::filesystem::create_directories(folder);
+  Json config = to_json(content.model->config());
+  if (content.tokenizer->bos()) config["bos_token_id"] = *content.tokenizer->bos();
+  if (content.tokenizer->eos()) config["eos_token_id"] = *content.tokenizer->eos();
+  if (content.tokenizer->pad()) config["pad_token_id"] = *content.tokenizer->pad();
+  write_safetensors(folder / "model.safetensors", to_tensors(*content.model));
+  write_file(folder / "config.json", dump_json(config, 2) + "\n");
+  write_file(folder / "generation_config.json",
+             dump_json(generation_config(*content.tokenizer), 2) + "\n");
+  content.tokenizer->save(folder);
+  std::vector<std::string> names = {"model.safetensors", "config.json", "generation_config.json",
+                                    "tokenizer.json", "tokenizer_config.json"};
+  if (!content.chat_template.empty()) {
+    write_file(folder / "chat_template.jinja", content.chat_template);
+    names.push_back("chat_template.jinja");
+  }
+  Json about = content.about;
+  about["format"] = 1;
+  about["code"] = {{"version", kVersion}, {"commit", kGitCommit}};
+  for (const std::string& name : names) {
+    about["files"][name] = {{"bytes", std::filesystem::file_size(folder / name)},
+                            {"xxh3", hash_file(folder / name).hex()}};
+  }
+  write_file(folder / kAboutName, dump_json(about, 2) + "\n");
+}
+
+std::string stone_id(const Json& about) {
+  const Json* files = about.is_object() ? find_field(about, "files") : nullptr;
+  if (files == nullptr || !files->contains("model.safetensors")) return {};
+  return get_or<std::string>((*files)["model.safetensors"], "xxh3", kAboutName, "").substr(0, 16);
+}
+
+}  // namespace stepstone

@@ -1,0 +1,26 @@
+// `stepstone train`: a recipe and data in, an artefact out.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+
+#include "train/recipe.h"
+#include "train/trainer.h"
+
+namespace stepstone {
+
+struct PretrainRequest {
+  Recipe recipe;
+  std::filesystem::path out;
+  bool resume = false;
+  bool quiet = false;
+  // Text from the model as it is, for samples during training; may be empty.
+  std::function<std::string(const Transformer&, const Tokenizer&, DType compute)> sample;
+  Profiler* profiler = nullptr;
+};
+
+// Leaves the artefact in `out`, checkpoints below it. A run stopped by a signal has no artefact
+// yet, only a checkpoint.
+TrainOutcome pretrain(const PretrainRequest& request);
+
+}  // namespace stepstone

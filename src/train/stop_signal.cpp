@@ -1,0 +1,33 @@
+#include "train/stop_signal.h"
+
+#include <csignal>
+
+namespace stepstone {
+namespace {
+
+volatile std::sig_atomic_t received_signal = 0;
+struct sigaction previous_int, previous_term;
+
+void on_signal(int number) {
+  received_signal = number;
+  std::signal(number, SIG_DFL);
+}
+
+}  // namespace
+
+StopSignal::StopSignal() {
+  received_signal = 0;
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigaction(SIGINT, &action, &previous_int);
+  sigaction(SIGTERM, &action, &previous_term);
+}
+
+StopSignal::~StopSignal() {
+  sigaction(SIGINT, &previous_int, nullptr);
+  sigaction(SIGTERM, &previous_term, nullptr);
+}
+
+int StopSignal::received() { return received_signal; }
+
+}  // namespace stepstone
