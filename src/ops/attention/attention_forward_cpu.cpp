@@ -1,0 +1,264 @@
+#include <cmath>
+#include <vector>
+
+#include "core/tensor.h"
+#include "core/threads.h"
+#include "ops/attention/attention_cpu.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/attention/attention_forward_cpu.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.h:
+#include "ops/attention/block-inl.h"
+#include "ops/attention/softmax-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace stepstone::HWY_NAMESPACE {
+
+using cpu::AttentionForward;
+using cpu::AttentionSequence;
+using ops::AttentionConfig;
+using ops::KeyRange;
+
+// Below any score that a model can mean, and finite: a row that has seen no key yet keeps its
+// state under a block it does not see (exp2(kNoScore - kNoScore) = 1).
+inline constexpr float kNoScore = -1e30f;
+
+// The query rows of one key head: row r is query r / group of head kv_head * group + r % group.
+struct QueryRows {
+  const AttentionSequence* sequence;
+  std::int64_t kv_head, begin, end;
+};
+
+// Running softmax of a set of query rows over blocks of keys.
+template <typename T>
+class RunningAttention {
+ public:
+  RunningAttention(const AttentionForward& args, const QueryRows& task)
+      : args_(args),
+        config_(args.config),
+        task_(task),
+        scale_(args.config),
+        group_(config_.heads / config_.kv_heads),
+        d_(config_.head_dim),
+        padded_(ops::padded_head(d_)),
+        rows_(task.end - task.begin),
+        length_(task.sequence->past + task.sequence->rows),
+        scratch_(Tensor::empty({rows_ * (d_ + padded_ + lanes() + 1) + kKeyBlock * (d_ + padded_)},
+                               DType::f32)) {
+    float* at = scratch_.data<float>();
+    const auto take = [&at](std::int64_t n) { return std::exchange(at, at + n); };
+    q_ = take(rows_ * d_);
+    out_ = take(rows_ * padded_);
+    sum_ = take(rows_ * lanes());
+    max_ = take(rows_);
+    k_ = take(kKeyBlock * d_);
+    v_ = take(kKeyBlock * padded_);
+    std::fill_n(out_, rows_ * padded_, 0.0f);
+    std::fill_n(sum_, rows_ * lanes(), 0.0f);
+    std::fill_n(max_, rows_, kNoScore);
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      const T* from = static_cast<const T*>(args_.q) + query(r) * args_.q_stride + head(r) * d_;
+      map(
+          d_, [](VecF32 x) HWY_ATTR { return x; }, q_ + r * d_, from);
+    }
+  }
+
+  void run() {
+    const KeyRange all = keys_of(0, rows_);
+    for (std::int64_t first = all.begin / kKeyBlock * kKeyBlock; first < all.end;
+         first += kKeyBlock) {
+      const Block block = fetch(first, std::min(kKeyBlock, all.end - first));
+      for (std::int64_t r = 0; r < rows_; r += kTileRows) {
+        add_block(r, std::min<std::int64_t>(kTileRows, rows_ - r), first, block);
+      }
+    }
+    if (args_.y_dtype == DType::bf16) {
+      finish(static_cast<bf16*>(args_.y));
+    } else {
+      finish(static_cast<float*>(args_.y));
+    }
+  }
+
+ private:
+  struct Block {
+    const float* k;  // [head_dim, kKeyBlock]
+    const float* v;  // [kKeyBlock, padded]
+  };
+
+  std::int64_t query(std::int64_t r) const {
+    return task_.sequence->row + (task_.begin + r) / group_;
+  }
+  std::int64_t head(std::int64_t r) const {
+    return task_.kv_head * group_ + (task_.begin + r) % group_;
+  }
+  std::int64_t position(std::int64_t r) const {
+    return task_.sequence->past + (task_.begin + r) / group_;
+  }
+  // All keys that any of the rows [begin, end) sees.
+  KeyRange keys_of(std::int64_t begin, std::int64_t end) const {
+    return {ops::visible_keys(config_, position(begin), length_).begin,
+            ops::visible_keys(config_, position(end - 1), length_).end};
+  }
+
+  Block fetch(std::int64_t first, std::int64_t n) const {
+    const T* k = static_cast<const T*>(task_.sequence->k);
+    const T* v = static_cast<const T*>(task_.sequence->v);
+    if (!args_.blocked) {
+      const std::int64_t at = first * args_.kv_stride + task_.kv_head * d_;
+      pack_transposed(n, d_, k + at, args_.kv_stride, k_);
+      pack_rows(n, d_, padded_, v + at, args_.kv_stride, v_);
+      return {k_, v_};
+    }
+    const std::int64_t block = first / kKeyBlock * config_.kv_heads + task_.kv_head;
+    k += block * kKeyBlock * d_;
+    v += block * kKeyBlock * padded_;
+    if constexpr (std::is_same_v<T, float>) {
+      return {k, v};
+    } else {
+      pack_rows(1, kKeyBlock * d_, kKeyBlock * d_, k, 0, k_);
+      pack_rows(1, n * padded_, n * padded_, v, 0, v_);
+      return {k_, v_};
+    }
+  }
+
+  // Rows [r, r + n) take in the block of keys that begins at `first`.
+  void add_block(std::int64_t r, std::int64_t n, std::int64_t first, const Block& block) {
+    const KeyRange keys = keys_of(r, r + n);
+    const std::int64_t begin = std::max<std::int64_t>(0, keys.begin - first);
+    const std::int64_t end = std::min(kKeyBlock, keys.end - first);
+    if (begin >= end) return;
+    const std::int64_t cols = whole_vectors(end);
+    HWY_ALIGN float p[kTileRows * kKeyBlock];
+    HWY_ALIGN float rescale[16] = {};
+    rows_product(n, cols, d_, {q_ + r * d_, d_, 1}, block.k, kKeyBlock, p, kKeyBlock);
+    if (scale_.capped) cap_scores(n, cols, p);
+    mask(r, n, first, cols, p);
+    softmax(r, n, cols, p, rescale);
+    rows_product(n, padded_, end - begin, {p + begin, kKeyBlock, 1}, block.v + begin * padded_,
+                 padded_, out_ + r * padded_, padded_, {.keep = true, .scale = rescale});
+  }
+
+  void cap_scores(std::int64_t n, std::int64_t cols, float* p) const {
+    const auto inner = hn::Set(kF32, scale_.inner);
+    for (std::int64_t i = 0; i < n; ++i) {
+      float* row = p + i * kKeyBlock;
+      for (std::int64_t j = 0; j < cols; j += lanes()) {
+        store(tanh(hn::Mul(load(row + j), inner)), row + j);
+      }
+    }
+  }
+
+  void mask(std::int64_t r, std::int64_t n, std::int64_t first, std::int64_t cols, float* p) const {
+    for (std::int64_t i = 0; i < n; ++i) {
+      const KeyRange seen = ops::visible_keys(config_, position(r + i), length_);
+      if (seen.begin > first || seen.end < first + cols) {
+        mask_row(p + i * kKeyBlock, cols, seen.begin - first, seen.end - first);
+      }
+    }
+  }
+
+  // Scores to probabilities relative to the rows' new maxima; rescale[i] is what the old sums
+  // count for now.
+  void softmax(std::int64_t r, std::int64_t n, std::int64_t cols, float* p, float* rescale) {
+    const auto factor = hn::Set(kF32, scale_.factor);
+    for (std::int64_t i = 0; i < n; ++i) {
+      auto top = load(p + i * kKeyBlock);
+      for (std::int64_t j = lanes(); j < cols; j += lanes()) {
+        top = hn::Max(top, load(p + i * kKeyBlock + j));
+      }
+      const float old = max_[r + i];
+      max_[r + i] = std::max(old, hn::GetLane(hn::MaxOfLanes(kF32, top)) * scale_.factor);
+      rescale[i] = old - max_[r + i];
+    }
+    for (std::int64_t i = 0; i < n; i += lanes()) store(exp2(load(rescale + i)), rescale + i);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto minus_max = hn::Set(kF32, -max_[r + i]);
+      auto total = hn::Zero(kF32);
+      for (std::int64_t j = 0; j < cols; j += lanes()) {
+        float* at = p + i * kKeyBlock + j;
+        const auto e = exp2(hn::MulAdd(load(at), factor, minus_max));
+        store(e, at);
+        total = hn::Add(total, e);
+      }
+      float* sum = sum_ + (r + i) * lanes();
+      store(hn::MulAdd(load(sum), hn::Set(kF32, rescale[i]), total), sum);
+    }
+  }
+
+  template <typename Y>
+  void finish(Y* y) const {
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      const float total = hn::GetLane(hn::SumOfLanes(kF32, load(sum_ + r * lanes())));
+      const auto inverse = hn::Set(kF32, 1 / total);
+      map(
+          d_, [=](VecF32 x) HWY_ATTR { return hn::Mul(x, inverse); },
+          y + query(r) * args_.y_stride + head(r) * d_,
+          static_cast<const float*>(out_ + r * padded_));
+      if (args_.lse) args_.lse[query(r) * config_.heads + head(r)] = max_[r] + std::log2(total);
+    }
+  }
+
+  const AttentionForward& args_;
+  const AttentionConfig& config_;
+  const QueryRows task_;
+  const ScoreScale scale_;
+  const std::int64_t group_, d_, padded_, rows_, length_;
+  const Tensor scratch_;
+  float *q_, *out_, *sum_, *max_, *k_, *v_;
+};
+
+// Enough rows to pay for packing a block of keys; fewer where the threads would run dry. A row's
+// result does not depend on the rows around it, so the cut is free.
+static std::vector<QueryRows> cut(const AttentionForward& args) {
+  constexpr std::int64_t kRows = 256, kFewRows = 96;
+  const std::int64_t group = args.config.heads / args.config.kv_heads;
+  const auto cut_by = [&](std::int64_t most) {
+    std::vector<QueryRows> tasks;
+    for (const AttentionSequence& s : args.sequences) {
+      const std::int64_t rows = s.rows * group;
+      if (rows == 0) continue;
+      const std::int64_t pieces = (rows + most - 1) / most;
+      const std::int64_t even = (rows + pieces - 1) / pieces;
+      const std::int64_t size = (even + kTileRows - 1) / kTileRows * kTileRows;
+      for (std::int64_t h = 0; h < args.config.kv_heads; ++h) {
+        for (std::int64_t r = 0; r < rows; r += size) {
+          tasks.push_back({&s, h, r, std::min(rows, r + size)});
+        }
+      }
+    }
+    return tasks;
+  };
+  auto tasks = cut_by(kRows);
+  return std::ssize(tasks) >= 4 * num_threads() ? tasks : cut_by(kFewRows);
+}
+
+void AttentionForwardCpu(const AttentionForward& args) {
+  const auto tasks = cut(args);
+  parallel_for(std::ssize(tasks), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      // The last rows of a document see the most keys: first, so that no thread ends with them.
+      const QueryRows& task = tasks[tasks.size() - 1 - static_cast<std::size_t>(i)];
+      if (args.dtype == DType::bf16) {
+        RunningAttention<bf16>(args, task).run();
+      } else {
+        RunningAttention<float>(args, task).run();
+      }
+    }
+  });
+}
+
+}  // namespace stepstone::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace stepstone::cpu {
+
+HWY_EXPORT(AttentionForwardCpu);
+
+void attention_forward(const AttentionForward& args) {
+  HWY_DYNAMIC_DISPATCH(AttentionForwardCpu)(args);
+}
+
+}  // namespace stepstone::cpu
+#endif

@@ -1,0 +1,154 @@
+// Small f32 products of blocks in cache, and the packing that they need.
+#if defined(STEPSTONE_ATTENTION_BLOCK_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef STEPSTONE_ATTENTION_BLOCK_INL_H
+#undef STEPSTONE_ATTENTION_BLOCK_INL_H
+#else
+#define STEPSTONE_ATTENTION_BLOCK_INL_H
+#endif
+
+#include "backend/cpu/simd-inl.h"
+#include "ops/attention/attention_config.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace stepstone::HWY_NAMESPACE {
+
+using ops::kKeyBlock;
+
+// The register tile: kTileRows x kTileVectors sums, and as many vectors of B as the tile is wide,
+// out of 32 registers (16 on AVX2). The load ports keep up from 4 rows on.
+inline constexpr int kTileRows = 6;
+inline constexpr int kTileVectors = HWY_TARGET == HWY_AVX2 ? 2 : 4;
+
+// Element (i, k) of A is data[i * row + k * step].
+struct BlockA {
+  const float* data;
+  std::int64_t row, step;
+};
+
+// Where the sums start: at zero, or at C, multiplied by scale[i] when there is one.
+struct Start {
+  bool keep = false;
+  const float* scale = nullptr;
+};
+
+// C[i, j] = start + A[i, k] B[k, j], each element one chain over k in rising order.
+template <int Rows, int Vectors>
+static void tile_product(std::int64_t depth, BlockA a, const float* HWY_RESTRICT b,
+                         std::int64_t ldb, float* HWY_RESTRICT c, std::int64_t ldc, Start start) {
+  const std::int64_t step = lanes();
+  VecF32 sum[Rows][Vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < Vectors; ++j) {
+      sum[i][j] = start.keep ? load(c + i * ldc + j * step) : hn::Zero(kF32);
+      if (start.scale) sum[i][j] = hn::Mul(sum[i][j], hn::Set(kF32, start.scale[i]));
+    }
+  }
+  for (std::int64_t k = 0; k < depth; ++k) {
+    VecF32 right[Vectors];
+#pragma GCC unroll 8
+    for (int j = 0; j < Vectors; ++j) right[j] = load(b + j * step);
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i) {
+      const auto left = hn::Set(kF32, a.data[i * a.row]);
+#pragma GCC unroll 8
+      for (int j = 0; j < Vectors; ++j) sum[i][j] = hn::MulAdd(left, right[j], sum[i][j]);
+    }
+    a.data += a.step;
+    b += ldb;
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < Vectors; ++j) store(sum[i][j], c + i * ldc + j * step);
+  }
+}
+
+template <int Vectors>
+static void tile_rows(std::int64_t rows, std::int64_t depth, const BlockA& a, const float* b,
+                      std::int64_t ldb, float* c, std::int64_t ldc, const Start& start) {
+  switch (rows) {
+    case 6:
+      return tile_product<6, Vectors>(depth, a, b, ldb, c, ldc, start);
+    case 5:
+      return tile_product<5, Vectors>(depth, a, b, ldb, c, ldc, start);
+    case 4:
+      return tile_product<4, Vectors>(depth, a, b, ldb, c, ldc, start);
+    case 3:
+      return tile_product<3, Vectors>(depth, a, b, ldb, c, ldc, start);
+    case 2:
+      return tile_product<2, Vectors>(depth, a, b, ldb, c, ldc, start);
+    default:
+      return tile_product<1, Vectors>(depth, a, b, ldb, c, ldc, start);
+  }
+}
+
+// The same for 1 to kTileRows rows and any number of whole vectors of columns.
+static void rows_product(std::int64_t rows, std::int64_t cols, std::int64_t depth, BlockA a,
+                         const float* b, std::int64_t ldb, float* c, std::int64_t ldc,
+                         Start start = {}) {
+  const std::int64_t step = lanes();
+  for (std::int64_t j = 0; j < cols; j += kTileVectors * step) {
+    const std::int64_t vectors = (cols - j) / step;
+    if (vectors >= kTileVectors) {
+      tile_rows<kTileVectors>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+    } else if (vectors == 3) {
+      tile_rows<3>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+    } else if (vectors == 2) {
+      tile_rows<2>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+    } else {
+      tile_rows<1>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+    }
+  }
+}
+
+inline std::int64_t whole_vectors(std::int64_t n) { return (n + lanes() - 1) / lanes() * lanes(); }
+
+// to[i, 0..padded) = from[i, 0..n), zeros behind.
+template <typename T>
+static void pack_rows(std::int64_t rows, std::int64_t n, std::int64_t padded, const T* from,
+                      std::int64_t stride, float* to) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    map(
+        n, [](VecF32 v) HWY_ATTR { return v; }, to + i * padded, from + i * stride);
+    std::fill(to + i * padded + n, to + (i + 1) * padded, 0.0f);
+  }
+}
+
+// to[j, i] = from[i, j] for rows i < kKeyBlock and columns j < n; ld of `to` is kKeyBlock, whose
+// columns up to a whole vector are zero-filled. 4 x 4 squares are turned in registers.
+template <typename T>
+static void pack_transposed(std::int64_t rows, std::int64_t n, const T* from, std::int64_t stride,
+                            float* to) {
+  const std::int64_t step = lanes();
+  const hn::Repartition<double, F32> pairs;
+  HWY_ALIGN float turned[4][HWY_MAX_BYTES / sizeof(float)];
+  for (std::int64_t i = 0; i < whole_vectors(rows); i += 4) {
+    for (std::int64_t j = 0; j < n; j += step) {
+      const std::int64_t width = std::min(step, n - j);
+      const auto row = [&](std::int64_t r) HWY_ATTR {
+        if (i + r >= rows) return hn::Zero(kF32);
+        const T* p = from + (i + r) * stride + j;
+        return width == step ? load(p) : load_n(p, width);
+      };
+      const auto r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
+      const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(kF32, r0, r1));
+      const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(kF32, r2, r3));
+      const auto up01 = hn::BitCast(pairs, hn::InterleaveUpper(kF32, r0, r1));
+      const auto up23 = hn::BitCast(pairs, hn::InterleaveUpper(kF32, r2, r3));
+      store(hn::BitCast(kF32, hn::InterleaveLower(pairs, low01, low23)), turned[0]);
+      store(hn::BitCast(kF32, hn::InterleaveUpper(pairs, low01, low23)), turned[1]);
+      store(hn::BitCast(kF32, hn::InterleaveLower(pairs, up01, up23)), turned[2]);
+      store(hn::BitCast(kF32, hn::InterleaveUpper(pairs, up01, up23)), turned[3]);
+      for (std::int64_t w = 0; w < width; ++w) {
+        std::memcpy(to + (j + w) * kKeyBlock + i, turned[w % 4] + w / 4 * 4, 4 * sizeof(float));
+      }
+    }
+  }
+}
+
+}  // namespace stepstone::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,71 @@
+// exp2, tanh and the masking of scores, on rows of a block of keys.
+#if defined(STEPSTONE_ATTENTION_SOFTMAX_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef STEPSTONE_ATTENTION_SOFTMAX_INL_H
+#undef STEPSTONE_ATTENTION_SOFTMAX_INL_H
+#else
+#define STEPSTONE_ATTENTION_SOFTMAX_INL_H
+#endif
+
+#include <limits>
+#include <numbers>
+
+#include "backend/cpu/simd-inl.h"
+#include "ops/attention/attention_config.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace stepstone::HWY_NAMESPACE {
+
+inline constexpr float kLog2E = static_cast<float>(std::numbers::log2e);
+
+// 2^x for x < 128 within 1 ulp; exactly 1 at 0 and 0 for x <= -127 (-inf too). NaN stays NaN.
+// 2^x = 2^n 2^r with n the nearest integer; 2^r by a minimax polynomial on [-1/2, 1/2].
+static HWY_INLINE VecF32 exp2(VecF32 x) {
+  const hn::RebindToSigned<F32> di;
+  // Adding 1.5 * 2^23 leaves the rounded integer in the low bits.
+  const auto magic = hn::Set(kF32, 12582912.0f);
+  x = hn::Max(hn::Set(kF32, -127.0f), x);
+  const auto shifted = hn::Add(x, magic);
+  const auto r = hn::Sub(x, hn::Sub(shifted, magic));
+  auto p = hn::MulAdd(hn::Set(kF32, 0x1.41fbbcp-13f), r, hn::Set(kF32, 0x1.5f3e54p-10f));
+  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.3b2d4cp-7f));
+  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.c6aee8p-5f));
+  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.ebfbdcp-3f));
+  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.62e430p-1f));
+  p = hn::MulAdd(p, r, hn::Set(kF32, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
+  return hn::BitCast(kF32, hn::Add(hn::BitCast(di, p), exponent));
+}
+
+static HWY_INLINE VecF32 tanh(VecF32 x) {
+  const auto one = hn::Set(kF32, 1.0f);
+  const auto e = exp2(hn::Mul(hn::Abs(x), hn::Set(kF32, -2 * kLog2E)));
+  return hn::CopySign(hn::Div(hn::Sub(one, e), hn::Add(one, e)), x);
+}
+
+// How raw scores q.k become exponents of two: x = factor * score, or factor * tanh(inner * score).
+struct ScoreScale {
+  explicit ScoreScale(const ops::AttentionConfig& c)
+      : capped(c.softcap > 0),
+        factor(kLog2E * (capped ? c.softcap : c.scale)),
+        inner(capped ? c.scale / c.softcap : 0) {}
+  bool capped;
+  float factor, inner;
+};
+
+// Sets s[j] to -inf outside keys [begin, end) for the `cols` first keys of a block.
+static HWY_INLINE void mask_row(float* s, std::int64_t cols, std::int64_t begin, std::int64_t end) {
+  const auto hidden = hn::Set(kF32, -std::numeric_limits<float>::infinity());
+  const auto clamp = [](std::int64_t n) {
+    return static_cast<std::size_t>(std::clamp<std::int64_t>(n, 0, lanes()));
+  };
+  for (std::int64_t j = 0; j < cols; j += lanes()) {
+    const auto before = hn::FirstN(kF32, clamp(begin - j));
+    const auto upto = hn::FirstN(kF32, clamp(end - j));
+    store(hn::IfThenElse(before, hidden, hn::IfThenElse(upto, load(s + j), hidden)), s + j);
+  }
+}
+
+}  // namespace stepstone::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
