@@ -100,6 +100,7 @@ Var linear(Graph& graph, const Var& x, const cpu::PackedMatrix& weight, const Va
              .n = weight.n(),
              .k = weight.k(),
              .a = matrix(x.value()),
+             .b = {},
              .c = y.raw(),
              .c_dtype = y.dtype(),
              .ldc = weight.n(),
