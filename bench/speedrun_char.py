@@ -4,8 +4,9 @@
     bench/speedrun_char.py shakespeare.txt [--target 1.88] [--json FILE]
 
 Both train on the first nine tenths of the text with context 64 and are validated on all of the rest; seconds are
-training seconds without validation. An anchor that ends above the target counts with its whole training time, which
-makes the ratio a lower bound. Stepstone's numbers are those of its run log (log.jsonl in its output folder).
+training seconds without validation (the JSON also has wall_seconds, those of the whole processes). An anchor that
+ends above the target counts with its whole training time, which makes the ratio a lower bound. Stepstone's numbers
+are those of its run log, log.jsonl in its output folder.
 """
 
 import argparse
@@ -39,18 +40,19 @@ def run_anchor(options, folder):
     result = folder / "anchor.json"
     command = [python, side_by_side.BENCH / "anchor_nanogpt_char.py", options.text, "--target", options.target]
     command += ["--threads", options.threads, "--json", result] + (["--fused"] if options.fused else [])
-    side_by_side.run([str(word) for word in command], stdout=sys.stderr)
-    return json.loads(result.read_text())
+    _, wall_seconds = side_by_side.run(command, stdout=sys.stderr)
+    return {**json.loads(result.read_text()), "wall_seconds": wall_seconds}
 
 
 def run_stepstone(options, folder):
     out = folder / "stone"
     command = [options.stepstone, "train", options.recipe, *options.overrides, "--data", options.text, "--out", out]
-    side_by_side.run([str(word) for word in command], stdout=sys.stderr,
-                     env=side_by_side.stepstone_environment(options.threads))  # fmt: skip
+    environment = side_by_side.stepstone_environment(options.threads)
+    _, wall_seconds = side_by_side.run(command, stdout=sys.stderr, env=environment)
     validations = validations_of(out / "log.jsonl")
     return {
         "train_seconds": validations[-1]["train_seconds"],
+        "wall_seconds": wall_seconds,
         "val_loss": validations[-1]["val_loss"],
         "seconds_to_target": seconds_to(options.target, validations),
         "validations": validations,
@@ -82,6 +84,8 @@ def main():
     parser.add_argument("--keep", metavar="DIR", help="leave both results here instead of in a throw-away folder")
     side_by_side.add_options(parser)
     options = parser.parse_args()
+    side_by_side.require_files(parser, options.text, options.recipe, options.stepstone)
+    load = side_by_side.load_before()
     with tempfile.TemporaryDirectory() as throw_away:
         folder = pathlib.Path(options.keep or throw_away)
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +96,7 @@ def main():
         "job": "shakespeare-char",
         "processor": side_by_side.processor(),
         "threads": options.threads,
+        "load_before": load,
         "target": options.target,
         "ratio": ratio,
         "ratio_is_lower_bound": anchor["seconds_to_target"] is None,

@@ -23,16 +23,16 @@ def measure_anchor(options, dtype):
     python = side_by_side.anchor_python(options.venv, "torch", "numpy")
     with tempfile.TemporaryDirectory() as folder:
         result = pathlib.Path(folder) / "anchor.json"
-        script = str(side_by_side.BENCH / "anchor_gpt2_step.py")
-        command = [python, script, "--dtype", dtype, "--threads", str(options.threads), "--json", str(result)]
+        script = side_by_side.BENCH / "anchor_gpt2_step.py"
+        command = [python, script, "--dtype", dtype, "--threads", options.threads, "--json", result]
         side_by_side.run(command + (["--compile"] if options.compile else []), stdout=sys.stderr)
         return json.loads(result.read_text())[0]
 
 
 def measure_stepstone(options, dtype):
     command = [options.stepstone, "bench", "train", "--json", "--dtype", dtype]
-    answer = side_by_side.run(command, stdout=subprocess.PIPE,
-                              env=side_by_side.stepstone_environment(options.threads))  # fmt: skip
+    environment = side_by_side.stepstone_environment(options.threads)
+    answer, _ = side_by_side.run(command, stdout=subprocess.PIPE, env=environment)
     try:
         result = json.loads(answer)
         missing = [field for field in ("tokens_per_second", "dtype", "peak_bytes") if field not in result]
@@ -48,6 +48,8 @@ def main():
     parser.add_argument("--compile", action="store_true", help="the anchor through torch.compile")
     side_by_side.add_options(parser)
     options = parser.parse_args()
+    side_by_side.require_files(parser, options.stepstone)
+    load = side_by_side.load_before()
     results = []
     print(f"{'dtype':6} {'PyTorch':>12} {'Stepstone':>12} {'ratio':>6}   {'peak GB':>8} {'ours':>6}")
     for dtype in DTYPES:
@@ -61,6 +63,7 @@ def main():
         "job": "gpt2-124m-step",
         "processor": side_by_side.processor(),
         "threads": options.threads,
+        "load_before": load,
         "results": results,
     })  # fmt: skip
 
