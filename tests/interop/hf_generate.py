@@ -52,7 +52,8 @@ def compare(ours, reference, tokenizer, ids, gaps):
     at = next((i for i, (a, b) in enumerate(zip(ours, reference)) if a != b), min(len(ours), len(reference)))
     texts = (tokenizer.decode(ids[: i + 1], clean_up_tokenization_spaces=False) for i in range(len(ids)))
     token = next((i for i, text in enumerate(texts) if len(text) > at), None)
-    print(f"differs at character {at}: {ours[at : at + 40]!r}, transformers {reference[at : at + 40]!r}", file=sys.stderr)
+    where = f"differs at character {at}"
+    print(f"{where}: {ours[at : at + 40]!r}, transformers {reference[at : at + 40]!r}", file=sys.stderr)
     if token is not None:
         print(f"token {token}: the two best logits there are {gaps[token]:.2e} apart", file=sys.stderr)
     return 1
