@@ -91,6 +91,19 @@ std::vector<Isa> supported_isas() {
   return isas;
 }
 
+namespace {
+// Programs that never call isa() (tests, benches) obey the environment too. A value that cannot be
+// is left for the first call to report.
+[[maybe_unused]] const bool obeyed_at_start = [] {
+  try {
+    isa();
+    return true;
+  } catch (const UsageError&) {
+    return false;
+  }
+}();
+}  // namespace
+
 std::string_view name_of(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 }  // namespace stepstone::cpu

@@ -1,4 +1,4 @@
-// exp2, tanh and the masking of scores, on rows of a block of keys.
+// exp2 and the masking of scores, on rows of a block of keys.
 #if defined(STEPSTONE_ATTENTION_SOFTMAX_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef STEPSTONE_ATTENTION_SOFTMAX_INL_H
 #undef STEPSTONE_ATTENTION_SOFTMAX_INL_H
@@ -9,8 +9,8 @@
 #include <limits>
 #include <numbers>
 
-#include "backend/cpu/simd-inl.h"
 #include "ops/attention/attention_config.h"
+#include "ops/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace stepstone::HWY_NAMESPACE {
@@ -26,20 +26,10 @@ static HWY_INLINE VecF32 exp2(VecF32 x) {
   x = hn::Max(hn::Set(kF32, -127.0f), x);
   const auto shifted = hn::Add(x, magic);
   const auto r = hn::Sub(x, hn::Sub(shifted, magic));
-  auto p = hn::MulAdd(hn::Set(kF32, 0x1.41fbbcp-13f), r, hn::Set(kF32, 0x1.5f3e54p-10f));
-  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.3b2d4cp-7f));
-  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.c6aee8p-5f));
-  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.ebfbdcp-3f));
-  p = hn::MulAdd(p, r, hn::Set(kF32, 0x1.62e430p-1f));
-  p = hn::MulAdd(p, r, hn::Set(kF32, 1.0f));
+  const auto p = polynomial(r, 1.0f, 0x1.62e430p-1f, 0x1.ebfbdcp-3f, 0x1.c6aee8p-5f, 0x1.3b2d4cp-7f,
+                            0x1.5f3e54p-10f, 0x1.41fbbcp-13f);
   const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
   return hn::BitCast(kF32, hn::Add(hn::BitCast(di, p), exponent));
-}
-
-static HWY_INLINE VecF32 tanh(VecF32 x) {
-  const auto one = hn::Set(kF32, 1.0f);
-  const auto e = exp2(hn::Mul(hn::Abs(x), hn::Set(kF32, -2 * kLog2E)));
-  return hn::CopySign(hn::Div(hn::Sub(one, e), hn::Add(one, e)), x);
 }
 
 // How raw scores q.k become exponents of two: x = factor * score, or factor * tanh(inner * score).
