@@ -1,39 +1,15 @@
 #include "ops/cross_entropy/cross_entropy_cpu.h"
 
 #include <cmath>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/cross_entropy/cross_entropy_cpu.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.h:
-#include "ops/elementwise-inl.h"
-#include "ops/math-inl.h"
+#include "ops/softmax/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace stepstone::HWY_NAMESPACE {
-
-// combine over fn(p[i]) in one fixed order, the tail padded with -inf.
-template <typename Fn, typename Combine>
-HWY_INLINE VecF32 reduce_row(std::int64_t n, const float* p, VecF32 start, Fn&& fn,
-                             Combine&& combine) {
-  const std::int64_t step = lanes();
-  VecF32 s0 = start, s1 = start, s2 = start, s3 = start;
-  std::int64_t i = 0;
-  for (; i + 4 * step <= n; i += 4 * step) {
-    s0 = combine(s0, fn(load(p + i)));
-    s1 = combine(s1, fn(load(p + i + step)));
-    s2 = combine(s2, fn(load(p + i + 2 * step)));
-    s3 = combine(s3, fn(load(p + i + 3 * step)));
-  }
-  for (; i + step <= n; i += step) s0 = combine(s0, fn(load(p + i)));
-  if (i < n) {
-    const auto tail = hn::FirstN(kF32, static_cast<std::size_t>(n - i));
-    const auto minus_infinity = hn::Set(kF32, -std::numeric_limits<float>::infinity());
-    s1 = combine(s1, fn(hn::IfThenElse(tail, load_n(p + i, n - i), minus_infinity)));
-  }
-  return combine(combine(s0, s1), combine(s2, s3));
-}
 
 static HWY_INLINE void softcap_row(std::int64_t n, float cap, float* row) {
   const auto c = hn::Set(kF32, cap), inverse = hn::Set(kF32, 1 / cap);
@@ -49,15 +25,8 @@ struct CrossEntropyRow {
 static CrossEntropyRow cross_entropy_row(std::int64_t n, float* row, std::int32_t target,
                                          const cpu::CrossEntropyRows& config, bool gradient) {
   if (config.softcap > 0) softcap_row(n, config.softcap, row);
-  const auto top =
-      hn::MaxOfLanes(kF32, reduce_row(
-                               n, row, hn::Set(kF32, -std::numeric_limits<float>::infinity()),
-                               [](VecF32 v) HWY_ATTR { return v; },
-                               [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Max(a, b); }));
-  const float sum = hn::GetLane(hn::SumOfLanes(
-      kF32, reduce_row(
-                n, row, hn::Zero(kF32), [=](VecF32 v) HWY_ATTR { return exp(hn::Sub(v, top)); },
-                [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Add(a, b); })));
+  const auto top = row_max(n, row);
+  const float sum = row_sum_exp(n, row, top);
   const double log_sum = std::log(static_cast<double>(sum));
   const double lse = hn::GetLane(top) + log_sum;
   const float at_target = row[target];

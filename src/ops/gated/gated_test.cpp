@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "ops/columns/columns.h"
+#include "ops/mul/mul.h"
 #include "ops/testing/op_case.h"
 
 namespace stepstone::ops {
@@ -27,6 +29,11 @@ void check(Activation kind, double (*f)(double), std::int64_t n) {
               }
             }
             return y;
+          },
+      .composite =
+          [=](Graph& g, const std::vector<Var>& in) {
+            const Var gate = activation(g, columns(g, in[0], 0, n), kind);
+            return mul(g, gate, columns(g, in[0], n, 2 * n));
           },
   });
 }

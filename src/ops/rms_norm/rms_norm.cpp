@@ -17,6 +17,7 @@ const OpInfo rms_norm_info{
       const auto n = static_cast<double>(in[kX].numel());
       return {4 * n, 8 * n};
     },
+    .composite = "mul(mul(x, inverse_sqrt(row_mean(mul(x, x)), eps)), weight)",
 };
 
 Var rms_norm(Graph& graph, const Var& x, const Var& weight, float eps) {

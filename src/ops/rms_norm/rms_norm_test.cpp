@@ -4,6 +4,9 @@
 
 #include <cmath>
 
+#include "ops/inverse_sqrt/inverse_sqrt.h"
+#include "ops/mul/mul.h"
+#include "ops/row_mean/row_mean.h"
 #include "ops/testing/op_case.h"
 
 namespace stepstone::ops {
@@ -28,6 +31,11 @@ TEST(Op_rms_norm, Case) {
         .inputs = {{{70, n}, true, 0.2, 2}, {{n}}},
         .op = [](Graph& g, const std::vector<Var>& in) { return rms_norm(g, in[0], in[1], kEps); },
         .reference = [n](const std::vector<Doubles>& in) { return reference(in[0], in[1], n); },
+        .composite =
+            [](Graph& g, const std::vector<Var>& in) {
+              const Var scale = inverse_sqrt(g, row_mean(g, mul(g, in[0], in[0])), kEps);
+              return mul(g, mul(g, in[0], scale), in[1]);
+            },
     });
   }
 }
