@@ -34,8 +34,8 @@ struct RunRecord {
 };
 
 struct RunFilter {
-  std::string kind;                 // all when empty
-  std::optional<RunStatus> status;  // all when absent
+  std::string kind = {};                 // all when empty
+  std::optional<RunStatus> status = {};  // all when absent
   std::size_t limit = 100;
 };
 

@@ -77,9 +77,9 @@ TEST(RunRegistry, ListAndLineage) {
   };
   using Ids = std::vector<std::int64_t>;
   EXPECT_EQ(ids(registry.list()), (Ids{d, c, b, a}));
-  EXPECT_EQ(ids(registry.list({.kind = "train", .status = {}})), (Ids{b, a}));
-  EXPECT_EQ(ids(registry.list({.kind = "", .status = RunStatus::failed})), (Ids{b}));
-  EXPECT_EQ(ids(registry.list({.kind = "", .status = {}, .limit = 2})), (Ids{d, c}));
+  EXPECT_EQ(ids(registry.list({.kind = "train"})), (Ids{b, a}));
+  EXPECT_EQ(ids(registry.list({.status = RunStatus::failed})), (Ids{b}));
+  EXPECT_EQ(ids(registry.list({.limit = 2})), (Ids{d, c}));
   EXPECT_EQ(registry.get(c).parents, (Ids{a, b}));
   EXPECT_EQ(ids(registry.lineage(d)), (Ids{d, a, c, b}));
   EXPECT_EQ(ids(registry.lineage(a)), (Ids{a}));
@@ -106,7 +106,7 @@ TEST(RunRegistry, DeadProcessCountsAsStopped) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   RunRegistry registry(path);
   EXPECT_EQ(registry.get(1).status, RunStatus::stopped);
-  EXPECT_EQ(registry.list({.kind = "", .status = RunStatus::stopped}).size(), 1u);
+  EXPECT_EQ(registry.list({.status = RunStatus::stopped}).size(), 1u);
   registry.resume(1);
   EXPECT_EQ(registry.get(1).status, RunStatus::running);
 }
@@ -141,8 +141,7 @@ TEST(RunRegistry, FourProcessesWrite) {
   }
   RunRegistry registry(path);
   std::set<std::string> names;
-  for (const RunRecord& run :
-       registry.list({.kind = "", .status = RunStatus::done, .limit = 1000})) {
+  for (const RunRecord& run : registry.list({.status = RunStatus::done, .limit = 1000})) {
     names.insert(run.name);
     EXPECT_TRUE(run.name.starts_with(fmt::format("p{}-", get<int>(run.metrics, "owner", ""))));
   }
