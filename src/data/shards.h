@@ -41,7 +41,7 @@ namespace stepstone {
 struct ShardOptions {
   std::int64_t vocab_size = 0;
   Hash128 tokenizer_hash = {};  // what the reader will compare with its tokenizer
-  bool mask = false;       // documents come with a loss mask
+  bool mask = false;            // documents come with a loss mask
   // A shard is closed at the first document end beyond this; it is built in memory.
   std::int64_t tokens_per_shard = std::int64_t{32} << 20;
 };
@@ -58,8 +58,12 @@ class ShardWriter {
            std::span<const std::uint8_t> mask = {});
   void finish();
 
-  std::int64_t tokens() const { return total_tokens_; }
-  std::int64_t documents() const { return total_documents_; }
+  bool has_mask() const { return options_.mask; }
+  // Added so far.
+  std::int64_t tokens() const { return total_tokens_ + static_cast<std::int64_t>(tokens_.size()); }
+  std::int64_t documents() const {
+    return total_documents_ + static_cast<std::int64_t>(starts_.size()) - 1;
+  }
 
  private:
   struct Entry {
