@@ -1,0 +1,76 @@
+// Logits, loss and every gradient against the reference implementation (make_model_goldens.py).
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "io/safetensors.h"
+#include "stone/stone.h"
+
+namespace stepstone {
+namespace {
+
+// Largest difference relative to the largest value of `expected`.
+double relative_error(std::span<const float> got, std::span<const float> expected) {
+  double scale = 1e-6, worst = 0;
+  for (const float x : expected) scale = std::max(scale, std::abs(static_cast<double>(x)));
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(got[i]) - expected[i]) / scale);
+  }
+  return worst;
+}
+
+class Golden : public testing::TestWithParam<const char*> {};
+
+TEST_P(Golden, LogitsLossAndGradients) {
+  const auto folder = std::filesystem::path(STEPSTONE_SOURCE_DIR) / "tests/golden" / GetParam();
+  const auto golden = SafetensorsFile::open(folder / "golden.safetensors");
+  const auto config_file = (folder / "config.json").string();
+  Transformer model(transformer_config_from_json(read_json(config_file), config_file));
+  load_tensors(model, load_safetensors_folder(folder), folder.string());
+
+  const Tensor ids = golden.tensor("input_ids");
+  const std::int64_t rows = ids.dim(0), cols = ids.dim(1);
+  std::vector<std::int32_t> tokens, targets, positions, segments = {0};
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < cols; ++j) {
+      const auto* row = ids.data<std::int64_t>() + i * cols;
+      tokens.push_back(static_cast<std::int32_t>(row[j]));
+      targets.push_back(j + 1 < cols ? static_cast<std::int32_t>(row[j + 1]) : -1);
+      positions.push_back(static_cast<std::int32_t>(j));
+    }
+    segments.push_back(static_cast<std::int32_t>(tokens.size()));
+  }
+  Graph graph({.record = true});
+  const Var hidden = model.hidden(graph, {tokens, positions, segments});
+  Graph inference;
+  const Tensor logits = model.logits(inference, hidden.value());
+  EXPECT_LT(relative_error(logits.span<float>(), golden.tensor("logits").span<float>()), 1e-4);
+
+  ops::HeadLossConfig config;
+  config.scale = 1.0f / static_cast<float>(rows * (cols - 1));
+  const Var loss = model.loss(graph, hidden, targets, config);
+  EXPECT_NEAR(loss.value().data<float>()[0], golden.tensor("loss").data<float>()[0], 1e-5);
+  graph.backward(loss);
+
+  // Gradients take the place of the weights, so that to_tensors() gives them their names.
+  int checked = 0;
+  for (nn::Parameter& p : model.parameters()) p.var.value().copy_from(p.var.grad());
+  for (const auto& [name, gradient] : to_tensors(model)) {
+    const Tensor expected = golden.tensor("grad." + name);
+    EXPECT_LT(relative_error(gradient.span<float>(), expected.span<float>()), 1e-4) << name;
+    ++checked;
+  }
+  EXPECT_GT(checked, 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Golden,
+                         testing::Values("gpt2", "llama", "llama3-rope", "mistral", "qwen3"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace stepstone
