@@ -1,0 +1,98 @@
+// stepstone bench gemm|train
+#include <sys/resource.h>
+
+#include <cstdio>
+
+#include "backend/cpu/gemm_bench.h"
+#include "io/json.h"
+#include "train/bench.h"
+#include "verbs.h"
+
+namespace stepstone::cli {
+namespace {
+
+struct TrainFlags {
+  std::string dtype = "f32";
+  int steps = 5;
+  std::int64_t rows = 4, context = 256;
+  bool json = false, profile = false;
+};
+
+void run_train(const TrainFlags& flags) {
+  TrainBenchOptions options;
+  options.rows = flags.rows;
+  options.context = flags.context;
+  options.steps = flags.steps;
+  options.compute = flags.dtype == "bf16" ? DType::bf16 : DType::f32;
+  options.optim.muon = false;  // the anchors' optimiser
+  options.optim.lr = 3e-4f;
+  Profiler profiler;
+  if (flags.profile) options.profiler = &profiler;
+  const TrainBenchResult r = bench_train(gpt2_124m(), options);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto peak_rss = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  if (flags.profile) std::fputs(profiler.table().c_str(), stderr);
+  if (flags.json) {
+    const Json json = {{"model", "gpt2-124m"},
+                       {"dtype", flags.dtype},
+                       {"rows", flags.rows},
+                       {"context", flags.context},
+                       {"tokens_per_second", r.tokens_per_second},
+                       {"seconds_per_step", r.seconds_per_step},
+                       {"share_of_peak", r.share_of_peak},
+                       {"peak_bytes", peak_rss},
+                       {"tensor_peak_bytes", r.peak_bytes}};
+    std::puts(dump_json(json).c_str());
+    return;
+  }
+  fmt::print("GPT-2 124M, {} x {} tokens, {}: {:.1f} tokens/s, {:.3f} s a step, {:.0f}% of the "
+             "GEMM rate, peak memory {:.2f} GB\n",
+             flags.rows, flags.context, flags.dtype, r.tokens_per_second, r.seconds_per_step,
+             100 * r.share_of_peak, static_cast<double>(peak_rss) / 1e9);
+}
+
+void run_gemm(int repetitions, bool json) {
+  cpu::GemmBenchOptions options;
+  options.repetitions = repetitions;
+  Json rows = Json::array();
+  for (const auto& row : cpu::bench_gemm(options)) {
+    const char* dtype = row.compute == cpu::Compute::bf16 ? "bf16" : "f32";
+    rows.push_back({{"name", row.shape.name},
+                    {"m", row.shape.m},
+                    {"n", row.shape.n},
+                    {"k", row.shape.k},
+                    {"dtype", dtype},
+                    {"gflops", row.gflops}});
+    if (!json) {
+      fmt::print("{:<24} {:>6} x {:>6} x {:>6}  {:<5} {:>8.1f} GFLOP/s\n", row.shape.name,
+                 row.shape.m, row.shape.n, row.shape.k, dtype, row.gflops);
+    }
+  }
+  if (json) std::puts(dump_json(rows).c_str());
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
+  bench->require_subcommand(1);
+  auto flags = std::make_shared<TrainFlags>();
+  CLI::App* train = bench->add_subcommand("train", "A GPT-2 124M training step");
+  train->add_option("--dtype", flags->dtype, "Compute type")->check(CLI::IsMember({"f32", "bf16"}));
+  train->add_option("--steps", flags->steps, "Timed steps")->check(CLI::Range(1, 10000));
+  train->add_option("--rows", flags->rows, "Sequences")->check(CLI::Range(1, 4096));
+  train->add_option("--context", flags->context, "Tokens per sequence")->check(CLI::Range(1, 1024));
+  train->add_flag("--json", flags->json, "Print JSON");
+  train->add_flag("--profile", flags->profile, "Print time and GFLOP/s per op");
+  train->callback([flags] { run_train(*flags); });
+
+  auto repetitions = std::make_shared<int>(7);
+  auto json = std::make_shared<bool>(false);
+  CLI::App* gemm = bench->add_subcommand("gemm", "The matrix products of that step");
+  gemm->add_option("--repetitions", *repetitions, "Runs per shape")->check(CLI::Range(1, 1000));
+  gemm->add_flag("--json", *json, "Print JSON");
+  gemm->callback([=] { run_gemm(*repetitions, *json); });
+}
+
+}  // namespace stepstone::cli
