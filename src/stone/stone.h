@@ -11,6 +11,7 @@
 #include <string>
 
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "models/transformer/transformer.h"
 #include "tokenizer/tokenizer.h"
 

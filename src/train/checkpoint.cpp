@@ -85,7 +85,7 @@ void save_checkpoint(const fs::path& run, std::int64_t step, const Transformer& 
 }
 
 std::optional<LoadedCheckpoint> load_checkpoint(const fs::path& run, Transformer& model,
-                                                Optimizer& optimizer) {
+                                                Optimizer& optimizer, Ema* ema) {
   auto steps = checkpoint_steps(run);
   std::string last_problem;
   for (auto it = steps.rbegin(); it != steps.rend(); ++it) {

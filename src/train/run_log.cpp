@@ -42,18 +42,20 @@ void RunLog::begin(std::int64_t step) {
   for (const Json& entry : entries_) text += dump_json(entry) + "\n";
   write_file(path, text);
   file_ = File::open(path, O_WRONLY | O_APPEND);
-  events_ = std::make_unique<TensorBoardWriter>(run_, step);
+  const auto purge = step > 0 ? std::optional(step + 1) : std::nullopt;
+  events_ = std::make_unique<TensorBoardWriter>(run_ / "tensorboard", purge);
 }
 
 void RunLog::write(const Json& entry) {
   const std::string line = dump_json(entry) + "\n";
   file_.write(line.data(), line.size());
   const auto step = entry.at("step").get<std::int64_t>();
+  std::vector<TensorBoardWriter::Scalar> scalars;
   for (const auto& [key, value] : entry.items()) {
-    if (value.is_number() && key != "step") events_->scalar(key, value.get<double>(), step);
-    if (value.is_string()) events_->text(key, value.get<std::string>(), step);
+    if (value.is_number() && key != "step") scalars.push_back({key, value.get<float>()});
+    if (value.is_string()) events_->text(key, step, value.get<std::string>());
   }
-  events_->flush();
+  events_->scalars(step, scalars);
   entries_.push_back(entry);
 }
 
