@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "tokenizer/tokenizer.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
 

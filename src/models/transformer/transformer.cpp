@@ -92,8 +92,7 @@ void fill_normal(const Tensor& t, double std, std::uint64_t seed, std::uint64_t 
 KvCache::KvCache(const TransformerConfig& config, std::int64_t capacity, DType compute)
     : capacity_(capacity) {
   for (std::int64_t i = 0; i < config.layers; ++i) {
-    const Shape shape{capacity, config.kv_heads * config.head_dim};
-    layers_.push_back({Tensor::empty(shape, compute), Tensor::empty(shape, compute)});
+    layers_.emplace_back(capacity, config.kv_heads, config.head_dim, compute);
   }
 }
 
