@@ -1,6 +1,8 @@
 #include "models/transformer/transformer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/random.h"
 #include "ops/activation/activation.h"
@@ -236,23 +238,42 @@ Var Transformer::hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_b
 }
 
 Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache) const {
-  const auto n = static_cast<std::int64_t>(tokens.size());
-  require<UsageError>(cache.length_ + n <= cache.capacity_,
-                      "context is full: {} tokens cached, {} more do not fit {}", cache.length_, n,
-                      cache.capacity_);
+  const std::int32_t segments[] = {0, static_cast<std::int32_t>(tokens.size())};
+  KvCache* const caches[] = {&cache};
+  return hidden(graph, tokens, segments, caches);
+}
+
+Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
+                        std::span<const std::int32_t> segments,
+                        std::span<KvCache* const> caches) const {
+  require<UsageError>(segments.size() == caches.size() + 1 && segments.front() == 0 &&
+                          segments.back() == static_cast<std::int32_t>(tokens.size()) &&
+                          std::ranges::is_sorted(segments),
+                      "transformer: segments do not fit {} tokens and {} caches", tokens.size(),
+                      caches.size());
   std::vector<std::int32_t> positions(tokens.size());
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    positions[i] = static_cast<std::int32_t>(cache.length_ + static_cast<std::int64_t>(i));
+  for (std::size_t s = 0; s < caches.size(); ++s) {
+    const std::int64_t past = caches[s]->length_, n = segments[s + 1] - segments[s];
+    require<UsageError>(past + n <= caches[s]->capacity_,
+                        "context is full: {} tokens cached, {} more do not fit {}", past, n,
+                        caches[s]->capacity_);
+    std::iota(positions.begin() + segments[s], positions.begin() + segments[s + 1],
+              static_cast<std::int32_t>(past));
   }
   const auto attention = attention_config();
+  std::vector<ops::CachedSequence> sequences(caches.size());
   Var x = embed(graph, tokens, positions);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    for (std::size_t s = 0; s < caches.size(); ++s) {
+      sequences[s] = {&caches[s]->layers_[i], caches[s]->length_};
+    }
     x = run_block(graph, blocks_[i], x, positions, [&](const Var& qkv) {
-      return Var(
-          ops::attention_cached(graph, qkv.value(), cache.layers_[i], cache.length_, attention));
+      return Var(ops::attention_cached(graph, qkv.value(), segments, sequences, attention));
     });
   }
-  cache.length_ += n;
+  for (std::size_t s = 0; s < caches.size(); ++s) {
+    caches[s]->length_ += segments[s + 1] - segments[s];
+  }
   return final_norm_(graph, x);
 }
 

@@ -64,6 +64,10 @@ class Transformer {
   Var hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_blocks = false) const;
   // The sequence in `cache` goes on with `tokens`: their hidden states, same bits as hidden().
   Var hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache) const;
+  // Several sequences at once, each by as many tokens as it likes: tokens[segments[i] ..
+  // segments[i+1]) go on with caches[i].
+  Var hidden(Graph& graph, std::span<const std::int32_t> tokens,
+             std::span<const std::int32_t> segments, std::span<KvCache* const> caches) const;
 
   // Loss over targets (-1: none), see ops::head_loss.
   Var loss(Graph& graph, const Var& hidden, std::span<const std::int32_t> targets,

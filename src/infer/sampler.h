@@ -1,0 +1,69 @@
+// From logits to the next token.
+//
+// The chain and its order are those that llama.cpp documents: penalties, top-k, top-p, min-p,
+// temperature, draw. So top-p and min-p look at the model's own probabilities, and temperature
+// only flattens or sharpens what they leave.
+//
+//   penalties    over the last `penalty_window` tokens, for each token that occurs there c times:
+//                z > 0 ? z / repeat : z * repeat (Keskar et al. 2019, arXiv:1909.05858), then
+//                z -= presence + c * frequency
+//   top-k        the k highest logits
+//   top-p        the fewest tokens, most probable first, whose probabilities reach p
+//                (Holtzman et al. 2020, arXiv:1904.09751)
+//   min-p        tokens at least min_p times as probable as the best (arXiv:2407.01082)
+//   temperature  z / t; 0 takes the highest logit
+//
+// Equal logits rank by token id, lowest first. The n-th draw uses the n-th number of the seed's
+// stream and nothing else, so a text can be continued, or one of its tokens drawn again.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace stepstone {
+
+struct SamplingParams {
+  double temperature = 0.8;          // [0, 100]
+  std::int64_t top_k = 40;           // 0: all
+  double top_p = 0.95;               // (0, 1]; 1: all
+  double min_p = 0.05;               // [0, 1]; 0: all
+  double repeat_penalty = 1;         // [0.01, 100]; 1: none
+  double presence_penalty = 0;       // [-2, 2]
+  double frequency_penalty = 0;      // [-2, 2]
+  std::int64_t penalty_window = 64;  // 0: no penalties, -1: the whole text
+  std::uint64_t seed = 0;
+
+  // Throws UsageError naming the first parameter out of its range.
+  void validate() const;
+};
+
+class TokenSampler {
+ public:
+  explicit TokenSampler(const SamplingParams& params);
+
+  const SamplingParams& params() const { return params_; }
+
+  // The token that follows `text`, as draw number `n`. Tokens of `text` beyond the logits are
+  // ignored. Throws Error for logits that are NaN or +inf, or all -inf: no text can come of them.
+  std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t> text,
+                      std::uint64_t n);
+
+ private:
+  struct Candidate {
+    float logit;
+    std::int32_t id;
+  };
+
+  void penalise(std::span<const std::int32_t> text);
+  void keep_top_k();
+  void keep_top_p();
+  void keep_min_p();
+  std::int32_t draw(std::uint64_t n) const;
+
+  SamplingParams params_;
+  std::vector<Candidate> candidates_;
+  bool sorted_ = false;
+};
+
+}  // namespace stepstone

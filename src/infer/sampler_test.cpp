@@ -1,0 +1,201 @@
+#include "infer/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "core/error.h"
+
+namespace stepstone {
+namespace {
+
+// Everything off: the model's own distribution.
+SamplingParams plain() {
+  SamplingParams p;
+  p.temperature = 1;
+  p.top_k = 0;
+  p.top_p = 1;
+  p.min_p = 0;
+  return p;
+}
+
+std::map<std::int32_t, int> counts(const SamplingParams& params, std::span<const float> logits,
+                                   int draws, std::span<const std::int32_t> text = {}) {
+  TokenSampler sampler(params);
+  std::map<std::int32_t, int> seen;
+  for (int n = 0; n < draws; ++n) {
+    ++seen[sampler.sample(logits, text, static_cast<std::uint64_t>(n))];
+  }
+  return seen;
+}
+
+// Chi-squared of the counts against softmax(logits / temperature).
+double chi_squared(const std::map<std::int32_t, int>& seen, std::span<const float> logits,
+                   double temperature, int draws) {
+  double total = 0, sum = 0;
+  for (const float z : logits) total += std::exp(z / temperature);
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const double expected = draws * std::exp(logits[i] / temperature) / total;
+    const auto it = seen.find(static_cast<std::int32_t>(i));
+    const double got = it == seen.end() ? 0 : it->second;
+    sum += (got - expected) * (got - expected) / expected;
+  }
+  return sum;
+}
+
+const std::vector<float> kLogits = {0.5f, 2.0f, -1.0f, 0.0f, 1.5f, -0.5f, 1.0f, 0.2f};
+
+TEST(TokenSampler, DrawsFromTheSoftmaxAtAnyTemperature) {
+  constexpr int kDraws = 20000;
+  for (const double t : {0.5, 1.0, 2.0}) {
+    SamplingParams p = plain();
+    p.temperature = t;
+    p.seed = 7;
+    // 7 degrees of freedom: 24.3 is passed once in a thousand. The seed is fixed.
+    EXPECT_LT(chi_squared(counts(p, kLogits, kDraws), kLogits, t, kDraws), 24.3) << t;
+  }
+}
+
+TEST(TokenSampler, SeedAndNumberDecideTheDraw) {
+  SamplingParams p = plain();
+  TokenSampler a(p), b(p);
+  p.seed = 1;
+  TokenSampler other(p);
+  int same = 0;
+  for (std::uint64_t n = 0; n < 200; ++n) {
+    // b draws in the opposite order.
+    EXPECT_EQ(a.sample(kLogits, {}, n), TokenSampler(a.params()).sample(kLogits, {}, n));
+    EXPECT_EQ(b.sample(kLogits, {}, 199 - n),
+              TokenSampler(a.params()).sample(kLogits, {}, 199 - n));
+    same += a.sample(kLogits, {}, n) == other.sample(kLogits, {}, n);
+  }
+  EXPECT_LT(same, 100);
+}
+
+TEST(TokenSampler, ZeroTemperatureTakesTheFirstOfTheHighest) {
+  SamplingParams p;
+  p.temperature = 0;
+  const std::vector<float> logits = {1, 3, 2, 3};
+  EXPECT_EQ(TokenSampler(p).sample(logits, {}, 0), 1);
+}
+
+TEST(TokenSampler, TopKKeepsTheLowestIdsAmongEquals) {
+  SamplingParams p = plain();
+  p.top_k = 2;
+  const std::vector<float> logits = {0, 1, 1, 1};
+  const auto seen = counts(p, logits, 500);
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_TRUE(seen.contains(1) && seen.contains(2));
+  p.top_k = 1;
+  EXPECT_EQ(counts(p, kLogits, 50), (std::map<std::int32_t, int>{{1, 50}}));
+}
+
+TEST(TokenSampler, TopPKeepsTheFewestThatReachIt) {
+  // Probabilities 0.5, 0.25, 0.125, 0.125.
+  const std::vector<float> logits = {std::log(4.0f), std::log(2.0f), 0, 0};
+  SamplingParams p = plain();
+  p.top_p = 0.45;
+  EXPECT_EQ(counts(p, logits, 300).size(), 1u);
+  p.top_p = 0.7;
+  EXPECT_EQ(counts(p, logits, 300).size(), 2u);
+  p.top_p = 0.8;
+  const auto seen = counts(p, logits, 300);
+  EXPECT_EQ(seen.size(), 3u);
+  EXPECT_TRUE(seen.contains(2));
+  // Temperature comes after: it does not change what top-p keeps.
+  p.temperature = 50;
+  p.top_p = 0.7;
+  EXPECT_EQ(counts(p, logits, 300).size(), 2u);
+}
+
+TEST(TokenSampler, MinPIsRelativeToTheBest) {
+  const std::vector<float> logits = {std::log(8.0f), std::log(4.1f), std::log(3.9f), 0};
+  SamplingParams p = plain();
+  p.min_p = 0.5;
+  EXPECT_EQ(counts(p, logits, 300).size(), 2u);
+  p.min_p = 1;
+  EXPECT_EQ(counts(p, logits, 300).size(), 1u);
+}
+
+TEST(TokenSampler, PenaltiesCountWhatTheWindowHolds) {
+  SamplingParams p = plain();
+  p.temperature = 0;
+  const std::vector<float> logits = {2.0f, 1.9f, -1.0f};
+  const std::vector<std::int32_t> text = {0, 0, 2};
+  EXPECT_EQ(TokenSampler(p).sample(logits, text, 0), 0);
+  p.repeat_penalty = 1.2;
+  EXPECT_EQ(TokenSampler(p).sample(logits, text, 0), 1);
+  p.penalty_window = 1;  // sees only token 2
+  EXPECT_EQ(TokenSampler(p).sample(logits, text, 0), 0);
+  p.penalty_window = -1;
+  EXPECT_EQ(TokenSampler(p).sample(logits, text, 0), 1);
+  p.repeat_penalty = 1;
+  p.frequency_penalty = 0.06;  // 2 · 0.06 > 0.1, while presence alone would not do
+  EXPECT_EQ(TokenSampler(p).sample(logits, text, 0), 1);
+  p.frequency_penalty = 0;
+  p.presence_penalty = 0.06;
+  EXPECT_EQ(TokenSampler(p).sample(logits, text, 0), 0);
+  p.presence_penalty = 0.11;
+  EXPECT_EQ(TokenSampler(p).sample(logits, text, 0), 1);
+}
+
+TEST(TokenSampler, RepeatPenaltyLowersNegativeLogitsToo) {
+  SamplingParams p = plain();
+  p.temperature = 0;
+  p.repeat_penalty = 2;
+  const std::vector<float> logits = {-1.0f, -1.5f};
+  EXPECT_EQ(TokenSampler(p).sample(logits, std::vector<std::int32_t>{0}, 0), 1);
+}
+
+TEST(TokenSampler, MaskedTokensAreNeverDrawn) {
+  const float none = -std::numeric_limits<float>::infinity();
+  const std::vector<float> logits = {none, 0, none, 0, none};
+  for (SamplingParams p : {plain(), SamplingParams{}}) {
+    const auto seen = counts(p, logits, 300);
+    EXPECT_EQ(seen.size(), 2u);
+    EXPECT_TRUE(seen.contains(1) && seen.contains(3));
+  }
+}
+
+TEST(TokenSampler, RefusesLogitsThatAreNotNumbers) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  TokenSampler sampler{SamplingParams{}};
+  for (const std::vector<float>& bad :
+       {std::vector<float>{0, nan, 1}, {nan, nan}, {0, inf}, {-inf, -inf}, {}}) {
+    EXPECT_THROW(sampler.sample(bad, {}, 0), Error);
+  }
+}
+
+TEST(SamplingParams, RangesAreChecked) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto refuses = [](auto change) {
+    SamplingParams p;
+    change(p);
+    EXPECT_THROW(TokenSampler{p}, UsageError);
+  };
+  for (const double bad : {-0.1, 101.0, nan}) {
+    refuses([&](SamplingParams& p) { p.temperature = bad; });
+  }
+  refuses([](SamplingParams& p) { p.top_k = -1; });
+  for (const double bad : {0.0, -1.0, 1.1, nan}) {
+    refuses([&](SamplingParams& p) { p.top_p = bad; });
+  }
+  for (const double bad : {-0.1, 1.1, nan}) {
+    refuses([&](SamplingParams& p) { p.min_p = bad; });
+  }
+  for (const double bad : {0.0, -1.0, 1e9, nan}) {
+    refuses([&](SamplingParams& p) { p.repeat_penalty = bad; });
+  }
+  for (const double bad : {-2.1, 2.1, nan}) {
+    refuses([&](SamplingParams& p) { p.presence_penalty = bad; });
+    refuses([&](SamplingParams& p) { p.frequency_penalty = bad; });
+  }
+  refuses([](SamplingParams& p) { p.penalty_window = -2; });
+}
+
+}  // namespace
+}  // namespace stepstone
