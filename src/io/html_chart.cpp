@@ -41,17 +41,27 @@ Line sorted_points(const ReportSeries& series) {
   return line;
 }
 
-// Exponential moving average over about a fiftieth of the points, without the bias to its start.
-Line smoothed(const Line& line) {
-  const double keep = 1 - 1 / std::max(2.0, static_cast<double>(line.size()) / 50);
-  Line result;
+// Adds the exponential moving average of the points, without the bias to their start, to `to`.
+template <typename From, typename To>
+void add_average(From from, From end, To to, double keep) {
   double sum = 0, weight = 0;
-  for (const Point& p : line) {
-    if (!std::isfinite(p.y)) continue;
-    sum = keep * sum + p.y;
+  for (; from != end; ++from, ++to) {
+    sum = keep * sum + from->y;
     weight = keep * weight + 1;
-    result.push_back({p.x, sum / weight});
+    to->y += sum / weight;
   }
+}
+
+// The mean of the averages from both sides, each over about a hundredth of the points: a one-sided
+// average would run behind a curve that falls.
+Line smoothed(Line line) {
+  std::erase_if(line, [](const Point& p) { return !std::isfinite(p.y); });
+  const double keep = 1 - 1 / std::max(2.0, static_cast<double>(line.size()) / 100);
+  Line result;
+  for (const Point& p : line) result.push_back({p.x, 0});
+  add_average(line.begin(), line.end(), result.begin(), keep);
+  add_average(line.rbegin(), line.rend(), result.rbegin(), keep);
+  for (Point& p : result) p.y /= 2;
   return result;
 }
 
@@ -229,7 +239,7 @@ std::vector<double> axis_ticks(double low, double high, int count) {
   const double rough = (high - low) / count;
   const double power = std::pow(10, std::floor(std::log10(rough)));
   double step = 10 * power;
-  for (const double factor : {1.0, 2.0, 5.0}) {
+  for (const double factor : {1.0, 2.0, 2.5, 5.0}) {
     if (factor * power >= rough * (1 - 1e-9)) {
       step = factor * power;
       break;
@@ -268,7 +278,7 @@ std::string render_chart(const ReportChart& chart) {
   y.log = chart.log_y && y.low > 1 / kLargest;
   y.widen(0.06);
   if (x.high - x.low <= 1e-9 * std::abs(x.high)) x.widen(0);
-  const std::vector<double> x_ticks = axis_ticks(x.low, x.high, 5);
+  const std::vector<double> x_ticks = axis_ticks(x.low, x.high, 6);
   const std::vector<double> y_ticks =
       y.log ? log_ticks(y.low, y.high) : axis_ticks(y.low, y.high, 5);
 

@@ -59,8 +59,8 @@ std::string render_scores(const ReportData& data) {
   }
   if (html.empty()) return "";
   return fmt::format(
-      "<div class=\"card\">{}</div><p><small>Share of right answers, with its "
-      "{:.4g}&#8239;% confidence interval.</small></p>",
+      "<div class=\"card\">{}</div><p class=\"note\">Share of right answers, with its "
+      "{:.4g}&#8239;% confidence interval.</p>",
       html, 100 * data.confidence);
 }
 

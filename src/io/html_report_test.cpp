@@ -81,6 +81,7 @@ TEST(HtmlChart, Ticks) {
   using Ticks = std::vector<double>;
   EXPECT_EQ(axis_ticks(0, 10, 5), (Ticks{0, 2, 4, 6, 8, 10}));
   EXPECT_EQ(axis_ticks(0, 1000, 5), (Ticks{0, 200, 400, 600, 800, 1000}));
+  EXPECT_EQ(axis_ticks(0, 1499, 6), (Ticks{0, 250, 500, 750, 1000, 1250}));
   EXPECT_EQ(axis_ticks(-1, 1, 4), (Ticks{-1, -0.5, 0, 0.5, 1}));
   EXPECT_EQ(axis_ticks(3, 3, 4), (Ticks{3}));
   EXPECT_LE(axis_ticks(1e18, 1e18 + 256, 5).size(), 11u);

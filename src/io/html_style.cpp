@@ -77,8 +77,10 @@ h3, figcaption { font-size: 15px; font-weight: 600; margin: 0 0 8px; }
 .score { display: grid; grid-template-columns: minmax(90px, 190px) 1fr minmax(96px, auto); gap: 4px 16px;
   align-items: center; padding: 9px 0; border-top: 1px solid var(--edge); }
 .score:first-of-type { border-top: 0; }
-.score small, .tile small { color: var(--quiet); font-size: 12.5px; display: block; }
+small { font-size: 12.5px; }
+.score small, .tile small, .note { color: var(--quiet); font-size: 12.5px; display: block; }
 .score .value { text-align: right; }
+.note { margin: 8px 2px 0; }
 .bar { position: relative; height: 12px; border-radius: 6px; background: var(--grid);
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; border-radius: 6px; background: var(--c0); opacity: 0.85; }
@@ -101,7 +103,7 @@ table { width: 100%; border-collapse: collapse; }
 th, td { text-align: left; padding: 6px 0; border-top: 1px solid var(--edge); vertical-align: top; }
 tr:first-child > * { border-top: 0; }
 th { font-weight: 400; color: var(--quiet); width: 42%; padding-right: 14px; }
-pre { margin: 0; padding: 14px 16px; background: var(--code); border-radius: 8px; overflow-x: auto;
+pre { margin: 0; padding: 14px 18px; background: var(--card); border: 1px solid var(--edge); border-radius: 10px; overflow-x: auto;
   font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
   white-space: pre-wrap; }
 footer { color: var(--quiet); font-size: 13px; padding-bottom: 36px; }
@@ -109,6 +111,7 @@ footer { color: var(--quiet); font-size: 13px; padding-bottom: 36px; }
 @media (max-width: 560px) {
   main, header > div, footer { padding: 0 14px; }
   header { padding-top: 18px; }
+  nav { gap: 15px; font-size: 14px; }
   h1 { font-size: 21px; }
   section { margin: 26px 0; }
   .card, .chart { padding: 14px; }
