@@ -1,16 +1,19 @@
 // The tokenizer library for scripts that compare it with others. Texts come in files of documents
 // with a NUL byte after each; ids go out as little-endian i32, with -1 after each document.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "core/threads.h"
 #include "io/atomic_file.h"
 #include "io/file.h"
 #include "tokenizer/bench.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/train_bpe.h"
 
 namespace {
 
@@ -50,6 +53,27 @@ void speed(const std::string& tokenizer_path, const std::vector<std::string>& fi
   }
 }
 
+void train(const std::string& texts, const std::string& out, const BpeTrainOptions& options) {
+  std::vector<std::string> documents = read_documents(texts);
+  std::size_t next = 0;
+  BpeTrainReport report;
+  const auto start = std::chrono::steady_clock::now();
+  const Tokenizer tokenizer = train_bpe(
+      [&](std::string& text) {
+        if (next == documents.size()) return false;
+        text = documents[next++];
+        return true;
+      },
+      options, &report);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  tokenizer.save(out);
+  std::printf(
+      "{\"seconds\": %.6f, \"vocab_size\": %d, \"words\": %lu, \"words_left_out\": %lu, "
+      "\"sorted_runs\": %lu}\n",
+      seconds.count(), tokenizer.vocab_size(), report.words, report.words_left_out,
+      report.sorted_runs);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,6 +101,15 @@ int main(int argc, char** argv) {
     command->add_option("texts", texts)->required();
     command->add_option("out", out)->required();
   }
+  BpeTrainOptions options;
+  int threads = 0;
+  auto* train_command = app.add_subcommand("train", "trains on the documents of a file");
+  train_command->add_option("texts", texts)->required();
+  train_command->add_option("out", out)->required();
+  train_command->add_option("--vocab-size", options.vocab_size);
+  train_command->add_option("--memory-bytes", options.memory_bytes);
+  train_command->add_option("--special", options.special_tokens);
+  train_command->add_option("--threads", threads);
   CLI11_PARSE(app, argc, argv);
   try {
     if (*encode_command) encode(tokenizer, texts, out, specials);
@@ -85,6 +118,8 @@ int main(int argc, char** argv) {
     if (*characters_command) {
       Tokenizer::characters(read_documents(texts).at(0), ChatTemplate::special_tokens()).save(out);
     }
+    if (threads > 0) set_num_threads(threads);
+    if (*train_command) train(texts, out, options);
     if (*copy_command) Tokenizer::load(tokenizer).save(out);
   } catch (const Error& error) {
     std::fprintf(stderr, "tokenizer_tool: %s\n", error.what());
