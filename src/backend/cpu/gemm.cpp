@@ -277,7 +277,7 @@ void run(const GemmArgs& x, const std::byte* packed) {
   info.pack_b = packed == nullptr || stored != format;
   info.pack_a = x.compute == Compute::bf16 || x.a.transposed || x.a.dtype != DType::f32;
   info.scratch = x.c_dtype == DType::bf16 && x.k > block_depth(x.k);
-  p.plan = plan_gemm(info, kernels, omp_in_parallel() ? 1 : num_threads());
+  p.plan = plan_gemm(info, kernels, in_parallel() ? 1 : num_threads());
   const GemmPlan& plan = p.plan;
   const std::int64_t tasks = plan.row_tasks * plan.col_tasks;
   parallel_for(tasks, plan.parallel ? 1 : tasks, [&](std::int64_t begin, std::int64_t end) {
