@@ -10,7 +10,7 @@
 namespace stepstone {
 
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
-  if (std::filesystem::is_directory(target_)) throw IoError("write", target_.string(), EISDIR);
+  if (kind_of(target_) == FileKind::folder) throw IoError("write", target_.string(), EISDIR);
   sweep_temporaries(target_);
   temporary_ = create_temporary_file(target_);
 }

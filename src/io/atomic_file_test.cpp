@@ -55,6 +55,14 @@ TEST(AtomicFile, RefusesFolderAndMissingParent) {
   EXPECT_EQ(folder.listing(), "d");
 }
 
+TEST(AtomicFile, LongNames) {
+  ScratchFolder folder;
+  write_file(folder / std::string(255, 'n'), "x");
+  EXPECT_EQ(read_file(folder / std::string(255, 'n')), "x");
+  EXPECT_THROW(write_file(folder / std::string(256, 'n'), "x"), IoError);
+  EXPECT_THROW(AtomicFile(folder / std::string(5000, 'n')), IoError);
+}
+
 TEST(AtomicFile, SweepsOnlyDeadWriters) {
   ScratchFolder folder;
   const pid_t child = ::fork();

@@ -67,7 +67,7 @@ void publish(const fs::path& temporary, const fs::path& target) {
   if (errno == ENOENT) {
     rename_or_throw(temporary, target, target);
   } else if (errno == EINVAL || errno == ENOSYS) {
-    if (fs::exists(target)) {
+    if (kind_of(target) != FileKind::none) {
       replace_folder_in_two_steps(temporary, target);
     } else {
       rename_or_throw(temporary, target, target);
@@ -86,7 +86,8 @@ fs::path without_slash(const fs::path& path) {
 
 AtomicFolder::AtomicFolder(fs::path target) : target_(without_slash(target)) {
   recover_folder(target_);
-  if (fs::exists(target_) && !fs::is_directory(target_)) {
+  const FileKind kind = kind_of(target_);
+  if (kind != FileKind::none && kind != FileKind::folder) {
     throw IoError("publish", target_.string(), ENOTDIR);
   }
   sweep_temporaries(target_);
@@ -156,8 +157,8 @@ std::vector<ManifestEntry> read_manifest(const fs::path& folder) {
 void verify_folder(const fs::path& folder) {
   for (const ManifestEntry& entry : read_manifest(folder)) {
     const fs::path path = folder / entry.name;
-    if (!fs::is_regular_file(path)) throw FormatError(path.string(), "file", "missing");
-    const std::uint64_t size = fs::file_size(path);
+    if (kind_of(path) != FileKind::file) throw FormatError(path.string(), "file", "missing");
+    const std::uint64_t size = File::open(path).size();
     if (size != entry.size) {
       throw FormatError(path.string(), "file size",
                         fmt::format("{} bytes, but {} has {}", size, kManifestName, entry.size));
@@ -172,7 +173,7 @@ void verify_folder(const fs::path& folder) {
 void recover_folder(const fs::path& target) {
   const fs::path name = without_slash(target);
   const fs::path old = old_name(name);
-  if (fs::exists(name) || !fs::exists(old)) return;
+  if (kind_of(name) != FileKind::none || kind_of(old) == FileKind::none) return;
   rename_or_throw(old, name, name);
   sync_folder(parent_folder(name));
 }
@@ -185,7 +186,7 @@ void replace_folder_in_two_steps(const fs::path& temporary, const fs::path& targ
     rename_or_throw(temporary, target, target);
     sync_folder(parent_folder(target));
   } catch (...) {
-    if (!fs::exists(target)) rename_or_throw(old, target, target);
+    if (kind_of(target) == FileKind::none) rename_or_throw(old, target, target);
     throw;
   }
   fs::remove_all(old);

@@ -132,6 +132,14 @@ TEST(AtomicFolder, FullDisk) {
   EXPECT_GT(failures, 10);
 }
 
+TEST(AtomicFolder, NamesThatCannotBe) {
+  ScratchFolder folder;
+  EXPECT_THROW(AtomicFolder(folder / std::string(256, 'n')), IoError);
+  EXPECT_THROW(AtomicFolder(folder / "no/such"), IoError);
+  EXPECT_THROW(verify_folder(folder / std::string(5000, 'n')), IoError);
+  EXPECT_EQ(folder.listing(), "");
+}
+
 TEST(AtomicFolder, ReadOnly) {
   ScratchFolder folder;
   auto mount = ScratchMount::create(folder, "size=128k");

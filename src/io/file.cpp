@@ -94,6 +94,17 @@ void File::close() {
   }
 }
 
+FileKind kind_of(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return FileKind::none;
+    throw IoError("look at", path.string(), errno);
+  }
+  return S_ISREG(info.st_mode)   ? FileKind::file
+         : S_ISDIR(info.st_mode) ? FileKind::folder
+                                 : FileKind::other;
+}
+
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const File file = File::open(path);
   const std::uint64_t expected = file.size();

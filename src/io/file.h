@@ -45,6 +45,10 @@ class File {
   std::filesystem::path path_;
 };
 
+enum class FileKind { none, file, folder, other };
+// What stands at `path`, symlinks followed. Throws IoError when that cannot be found out.
+FileKind kind_of(const std::filesystem::path& path);
+
 inline constexpr std::uint64_t kReadFileLimit = std::uint64_t{1} << 30;
 
 // The whole file. Throws IoError, or FormatError(field "file size") beyond `max_bytes`.

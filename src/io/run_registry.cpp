@@ -72,7 +72,9 @@ bool is_alive(std::int64_t pid) {
 // One spelling for each folder, whether it exists yet or not.
 std::string canonical_text(const fs::path& path) {
   if (path.empty()) return "";
-  const fs::path canonical = fs::weakly_canonical(fs::absolute(path));
+  std::error_code error;
+  fs::path canonical = fs::weakly_canonical(fs::absolute(path, error), error);
+  if (error) canonical = path;
   return (canonical.has_filename() ? canonical : canonical.parent_path()).string();
 }
 

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "io/atomic_file.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "io/paths.h"
 #include "io/safetensors.h"
@@ -32,7 +33,7 @@ std::vector<TensorMap> split(const TensorMap& tensors, std::uint64_t max_bytes) 
 TensorMap load_safetensors_folder(const fs::path& folder) {
   TensorMap tensors;
   const fs::path index_path = folder / kIndexFile;
-  if (fs::exists(folder / kModelFile) || !fs::exists(index_path)) {
+  if (kind_of(folder / kModelFile) != FileKind::none || kind_of(index_path) == FileKind::none) {
     const SafetensorsFile file = SafetensorsFile::open(folder / kModelFile);
     for (const std::string& name : file.names()) tensors.emplace(name, file.tensor(name));
     return tensors;
@@ -49,7 +50,7 @@ TensorMap load_safetensors_folder(const fs::path& folder) {
     auto shard = shards.find(shard_name);
     if (shard == shards.end()) {
       const fs::path path = contained_path(folder, shard_name, index, field);
-      if (!fs::is_regular_file(path)) {
+      if (kind_of(path) != FileKind::file) {
         throw FormatError(index, field, fmt::format("shard '{}' is missing", shard_name));
       }
       shard = shards.emplace(shard_name, SafetensorsFile::open(path)).first;
@@ -66,7 +67,7 @@ void write_safetensors_folder(const fs::path& folder, const TensorMap& tensors,
                               const ShardOptions& options) {
   const std::vector<TensorMap> shards = split(tensors, options.max_shard_bytes);
   const auto must_be_absent = [&](const char* name) {
-    require<UsageError>(!fs::exists(folder / name),
+    require<UsageError>(kind_of(folder / name) == FileKind::none,
                         "{}: holds {} already; write the new model into a new folder",
                         folder.string(), name);
   };

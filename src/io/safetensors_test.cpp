@@ -133,6 +133,20 @@ TEST(Safetensors, WriterRefusesBadNamesAndTensors) {
   EXPECT_EQ(folder.listing(), "");
 }
 
+TEST(Safetensors, FullDiskKeepsTheOldFile) {
+  ScratchFolder folder;
+  const auto mount = testing::ScratchMount::create(folder, "size=64k");
+  if (!mount) GTEST_SKIP() << "mounting a small file system needs root";
+  write_safetensors(folder / "m", sample());
+  for (const std::int64_t n : {20'000, 60'000}) {
+    const TensorMap large = {{"a", Tensor::zeros({n}, DType::f32)}, {"b", sample().at("w")}};
+    EXPECT_THROW(write_safetensors(folder / "m", large), IoError);
+    EXPECT_THROW(write_safetensors_folder(folder.path(), large), IoError);
+    EXPECT_EQ(folder.listing(), "m");
+    expect_equal(load(SafetensorsFile::open(folder / "m")), sample());
+  }
+}
+
 TEST(Safetensors, TruncatedAtEveryByteAndExtended) {
   ScratchFolder folder;
   write_safetensors(folder / "m", sample());

@@ -17,7 +17,8 @@ namespace stepstone {
 namespace {
 
 std::string temporary_prefix(const fs::path& target) {
-  return fmt::format(".{}.tmp-", target.filename().string());
+  // Shortened where the result would be longer than a file system's 255 bytes.
+  return fmt::format(".{}.tmp-", target.filename().string().substr(0, 200));
 }
 
 fs::path next_name(const fs::path& target) {

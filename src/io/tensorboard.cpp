@@ -87,7 +87,10 @@ std::string_view bytes_of(const T& value) {
 // when a run is resumed within a second, or after the clock was set back.
 std::int64_t next_time_stamp(const fs::path& folder) {
   auto stamp = static_cast<std::int64_t>(now());
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error);
+  if (error) throw IoError("read", folder.string(), error.value());
+  for (const fs::directory_entry& entry : entries) {
     const std::string name = entry.path().filename().string();
     std::int64_t earlier = 0;
     if (!name.starts_with(kPrefix)) continue;
