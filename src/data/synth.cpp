@@ -48,24 +48,25 @@ using synth::Draw;
 struct Task {
   std::string_view name;
   SynthKind kind;
+  int weight;  // in chats, among the tasks of its kind: what is harder to learn comes oftener
   EvalItem (*make)(const Draw&);
 };
 
 constexpr Task kTasks[] = {
-    {"facts", SynthKind::facts, synth::fact_question},
-    {"arithmetic", SynthKind::arithmetic, synth::sum_question},
-    {"times", SynthKind::arithmetic, synth::product_question},
-    {"compare", SynthKind::arithmetic, synth::compare_question},
-    {"copy", SynthKind::lists, synth::copy_question},
-    {"reverse", SynthKind::lists, synth::reverse_question},
-    {"sort", SynthKind::lists, synth::sort_question},
-    {"count", SynthKind::lists, synth::count_question},
-    {"longest", SynthKind::lists, synth::longest_question},
-    {"upper", SynthKind::lists, synth::upper_question},
-    {"pick", SynthKind::lists, synth::pick_question},
-    {"story", SynthKind::story, synth::story_question},
-    {"memory", SynthKind::chat, synth::memory_question},
-    {"code", SynthKind::code, synth::code_question},
+    {"facts", SynthKind::facts, 1, synth::fact_question},
+    {"arithmetic", SynthKind::arithmetic, 3, synth::sum_question},
+    {"times", SynthKind::arithmetic, 1, synth::product_question},
+    {"compare", SynthKind::arithmetic, 1, synth::compare_question},
+    {"copy", SynthKind::lists, 1, synth::copy_question},
+    {"reverse", SynthKind::lists, 2, synth::reverse_question},
+    {"sort", SynthKind::lists, 3, synth::sort_question},
+    {"count", SynthKind::lists, 1, synth::count_question},
+    {"longest", SynthKind::lists, 1, synth::longest_question},
+    {"upper", SynthKind::lists, 1, synth::upper_question},
+    {"pick", SynthKind::lists, 1, synth::pick_question},
+    {"story", SynthKind::story, 1, synth::story_question},
+    {"memory", SynthKind::chat, 1, synth::memory_question},
+    {"code", SynthKind::code, 1, synth::code_question},
 };
 
 const Task& find_task(std::string_view name) {
@@ -186,7 +187,9 @@ std::vector<Message> Synth::chat(Split split, std::uint64_t index) const {
   }
   std::vector<const Task*> choices;
   for (const Task& task : kTasks) {
-    if (task.kind == kind) choices.push_back(&task);
+    if (task.kind == kind) {
+      choices.insert(choices.end(), static_cast<std::size_t>(task.weight), &task);
+    }
   }
   std::vector<Message> messages = synth::pick(choices, random)->make(draw).messages;
   // Some chats go on with another question.

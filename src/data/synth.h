@@ -41,13 +41,13 @@ struct SynthOptions {
   // Which world: who lives where and so on. Models trained and tested on different world seeds
   // know different facts.
   std::uint64_t world_seed = 1;
-  // 0: what a model of a few million weights learns in minutes (24 people × 6 facts, operands up
+  // 0: what a model of a few million weights learns in minutes (24 people × 6 facts, sums up
   // to 20, lists of 3–4). 1 and 2: more people and facts, larger numbers, longer lists.
   int level = 0;
   double chinese = 0.5;  // share of Chinese items
   // Relative weights in SynthKind's order; zero leaves a kind out.
-  std::array<double, kSynthKinds> document_weights = {3, 4, 3, 2, 2, 1};
-  std::array<double, kSynthKinds> chat_weights = {1, 3, 3, 3, 3, 1};
+  std::array<double, kSynthKinds> document_weights = {4, 5, 5, 4, 2, 1};
+  std::array<double, kSynthKinds> chat_weights = {2, 3, 3, 5, 3, 1.5};
 };
 
 // One exchange with a known answer. `messages` ends with the user's question when it comes from

@@ -1,14 +1,16 @@
 // Small sums, the multiplication table, comparisons and counting.
 #include <algorithm>
+#include <iterator>
 
 #include "data/synth/theme.h"
 
 namespace stepstone::synth {
 namespace {
 
-int max_operand(int level) { return level == 0 ? 20 : level == 1 ? 50 : 100; }
+// The largest number in a sum or difference, its result included.
+int max_number(int level) { return level == 0 ? 20 : level == 1 ? 50 : 100; }
 int max_factor(int level) { return level == 0 ? 6 : level == 1 ? 9 : 12; }
-int max_compared(int level) { return level == 0 ? 30 : level == 1 ? 100 : 1000; }
+int max_compared(int level) { return level == 0 ? 20 : level == 1 ? 100 : 1000; }
 
 struct Sum {
   int a, b;
@@ -24,11 +26,21 @@ struct Sum {
   }
 };
 
+Sum sum_of(int a, int b) { return {a, b, true}; }
+Sum difference_of(int a, int b) { return {a, b, false}; }
+
+// Every pair of the triangle a + b <= top, or b <= a <= top, is as likely.
 Sum any_sum(const Draw& draw) {
-  const int top = max_operand(draw.level());
-  Sum sum{between(0, top, draw.random), between(0, top, draw.random), chance(0.5, draw.random)};
-  if (!sum.plus && sum.a < sum.b) std::swap(sum.a, sum.b);
-  return sum;
+  const int top = max_number(draw.level());
+  int a = between(0, top, draw.random), b = between(0, top, draw.random);
+  if (chance(0.5, draw.random)) {
+    if (a + b > top) {
+      a = top - a;
+      b = top - b;
+    }
+    return sum_of(a, b);
+  }
+  return difference_of(std::max(a, b), std::min(a, b));
 }
 
 using Patterns = std::vector<std::string_view>;
@@ -90,17 +102,52 @@ std::vector<std::string> accepted_numbers(const Draw& draw, int result) {
           fmt::format("{}个", result)};
 }
 
-// A line of a document: an equation, or two that mirror each other.
+// Calls make(), which gives the sums of one line, until all of them may stand in this split.
+template <typename Make>
+std::string sums_line(const Draw& draw, Make&& make) {
+  const EvalItem item = draw_in_split(draw.split, [&] {
+    EvalItem line;
+    for (const Sum& sum : make()) {
+      line.keys.push_back(sum.key());
+      line.answer += (line.answer.empty() ? "" : ", ") + sum.equation();
+    }
+    return line;
+  });
+  return item.answer;
+}
+
 std::string equation_line(const Draw& draw) {
-  return draw_in_split(draw.split,
-                       [&] {
-                         const Sum sum = any_sum(draw);
-                         EvalItem item;
-                         item.keys = {sum.key()};
-                         item.answer = sum.equation();
-                         return item;
-                       })
-      .answer;
+  return sums_line(draw, [&] { return std::vector<Sum>{any_sum(draw)}; });
+}
+
+// What two numbers and their sum have to do with each other.
+std::string family_line(const Draw& draw) {
+  return sums_line(draw, [&] {
+    const Sum sum = any_sum(draw);
+    const int c = std::max(sum.a, sum.result()), a = sum.plus ? sum.a : sum.b, b = c - a;
+    std::vector<Sum> family = {sum_of(a, b), sum_of(b, a), difference_of(c, a),
+                               difference_of(c, b)};
+    shuffle(family, draw.random);
+    family.resize(2 + draw.random.below(2));
+    return family;
+  });
+}
+
+// The same number plus (or minus) rising numbers; what is of another split is left out.
+std::string row_line(const Draw& draw) {
+  const int top = max_number(draw.level());
+  const bool plus = chance(0.5, draw.random);
+  const int a = between(plus ? 0 : top / 2, plus ? top / 2 : top, draw.random);
+  const int last = plus ? top - a : a;
+  std::string out;
+  int shown = 0;
+  for (int b = between(0, std::max(0, last - 4), draw.random); b <= last && shown < 5; ++b) {
+    const Sum sum = plus ? sum_of(a, b) : difference_of(a, b);
+    if (split_of(sum.key()) != draw.split) continue;
+    out += (out.empty() ? "" : ", ") + sum.equation();
+    ++shown;
+  }
+  return out.empty() ? equation_line(draw) : out;
 }
 
 std::string product_line(const Draw& draw) {
@@ -109,13 +156,8 @@ std::string product_line(const Draw& draw) {
   return fmt::format("{} × {} = {}", a, b, a * b);
 }
 
-std::string compare_line(const Draw& draw) {
-  const EvalItem item = compare_question(draw);
-  return as_text(item, draw.random);
-}
-
 std::string counting_line(const Draw& draw) {
-  const int top = 2 * max_operand(draw.level());
+  const int top = max_number(draw.level());
   const int length = between(5, 10, draw.random);
   const int step = chance(0.8, draw.random) ? 1 : 2;
   const int first = between(0, std::max(0, top - length * step), draw.random);
@@ -129,7 +171,7 @@ std::string counting_line(const Draw& draw) {
 }
 
 std::string neighbour_line(const Draw& draw) {
-  const int n = between(0, 2 * max_operand(draw.level()) - 1, draw.random);
+  const int n = between(0, max_number(draw.level()) - 1, draw.random);
   return draw.language == Language::en
              ? fmt::format("After {} comes {}. Before {} comes {}.", n, n + 1, n + 1, n)
              : fmt::format("{}后面是{}，{}前面是{}。", n, n + 1, n + 1, n);
@@ -212,22 +254,29 @@ EvalItem compare_question(const Draw& draw) {
 }
 
 std::string arithmetic_document(const Draw& draw) {
-  const double kind = draw.random.uniform();
+  using Line = std::string (*)(const Draw&);
+  struct Kind {
+    double share;
+    int lines;
+    Line make;
+  };
+  static constexpr Kind kKinds[] = {
+      {0.40, 12, equation_line},
+      {0.10, 4, family_line},
+      {0.10, 3, row_line},
+      {0.08, 8, product_line},
+      {0.14, 6, [](const Draw& d) { return as_text(sum_question(d), d.random); }},
+      {0.10, 6, [](const Draw& d) { return as_text(compare_question(d), d.random); }},
+      {0.04, 4, counting_line},
+      {0.04, 4, neighbour_line},
+  };
+  double left = draw.random.uniform();
+  const Kind* kind = kKinds;
+  while (left >= kind->share && kind + 1 != std::end(kKinds)) left -= (kind++)->share;
   std::string out;
-  const int lines = between(4, 10, draw.random);
-  for (int i = 0; i < lines; ++i) {
-    if (i > 0) out += '\n';
-    if (kind < 0.45) {
-      out += equation_line(draw);
-    } else if (kind < 0.55) {
-      out += product_line(draw);
-    } else if (kind < 0.70) {
-      out += as_text(sum_question(draw), draw.random);
-    } else if (kind < 0.85) {
-      out += compare_line(draw);
-    } else {
-      out += chance(0.5, draw.random) ? counting_line(draw) : neighbour_line(draw);
-    }
+  for (int i = between(kind->lines / 2, kind->lines, draw.random); i > 0; --i) {
+    if (!out.empty()) out += '\n';
+    out += kind->make(draw);
   }
   return out;
 }

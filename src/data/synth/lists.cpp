@@ -210,13 +210,16 @@ EvalItem pick_question(const Draw& draw) {
 
 std::string list_document(const Draw& draw) {
   using Make = EvalItem (*)(const Draw&);
-  static constexpr Make kMakers[] = {copy_question,  reverse_question, sort_question,
-                                     count_question, longest_question, upper_question,
-                                     pick_question};
+  // What is harder to learn comes oftener.
+  static constexpr Make kMakers[] = {
+      copy_question, copy_question, reverse_question, reverse_question, reverse_question,
+      sort_question, sort_question, sort_question,    sort_question,    count_question,
+      pick_question, pick_question, longest_question, upper_question,
+  };
   const bool mixed = chance(0.5, draw.random);
   const Make same = pick(kMakers, draw.random);
   std::string out;
-  for (int i = between(3, 6, draw.random); i > 0; --i) {
+  for (int i = between(3, 8, draw.random); i > 0; --i) {
     if (!out.empty()) out += '\n';
     const Make make = mixed ? pick(kMakers, draw.random) : same;
     out += as_text(make(draw), draw.random);

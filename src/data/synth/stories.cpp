@@ -120,10 +120,13 @@ std::string tell(const Story& story, const Draw& draw, bool whole) {
   return out;
 }
 
-EvalItem question_about(const Story& story, const Draw& draw, std::string_view text) {
-  const StoryQuestion& question = pick(story.plot->questions, draw.random);
+// Asks the index-th question after `text`.
+EvalItem question_about(const Story& story, const Draw& draw, std::size_t index,
+                        std::string_view text) {
+  const StoryQuestion& question = story.plot->questions[index];
   const std::string asked = fill(question.question, story.slots);
-  return ask("story", draw.language, story.key, fmt::format("{}\n{}", text, asked),
+  return ask("story", draw.language, story.key,
+             text.empty() ? asked : fmt::format("{}\n{}", text, asked),
              fill(question.answer, story.slots), {fill(question.bare, story.slots)});
 }
 
@@ -132,24 +135,30 @@ EvalItem question_about(const Story& story, const Draw& draw, std::string_view t
 EvalItem story_question(const Draw& draw) {
   return draw_in_split(draw.split, [&] {
     const Story story = any_story(draw);
-    return question_about(story, draw, tell(story, draw, /*whole=*/false));
+    return question_about(story, draw, draw.random.below(story.plot->questions.size()),
+                          tell(story, draw, /*whole=*/false));
   });
 }
 
 std::string story_document(const Draw& draw) {
-  const double kind = draw.random.uniform();
-  if (kind < 0.3) {  // with a question at the end
-    return as_text(story_question(draw), draw.random);
-  }
-  return draw_in_split(draw.split,
-                       [&] {
-                         const Story story = any_story(draw);
-                         EvalItem item;
-                         item.keys = {story.key};
-                         item.answer = tell(story, draw, /*whole=*/true);
-                         return item;
-                       })
-      .answer;
+  const bool ask_first = chance(0.35, draw.random);  // "Question: story, question"
+  const bool ask_after = chance(0.5, draw.random);   // the story, then some questions about it
+  if (ask_first) return as_text(story_question(draw), draw.random);
+  const EvalItem item = draw_in_split(draw.split, [&] {
+    const Story story = any_story(draw);
+    EvalItem document;
+    document.keys = {story.key};
+    document.answer = tell(story, draw, /*whole=*/true);
+    if (!ask_after) return document;
+    const std::size_t count = story.plot->questions.size();
+    const std::size_t first = draw.random.below(count);
+    for (std::size_t i = 0; i < 2; ++i) {
+      document.answer +=
+          '\n' + as_text(question_about(story, draw, (first + i) % count, ""), draw.random);
+    }
+    return document;
+  });
+  return item.answer;
 }
 
 }  // namespace stepstone::synth
