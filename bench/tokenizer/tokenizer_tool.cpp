@@ -101,6 +101,7 @@ int main(int argc, char** argv) {
     command->add_option("texts", texts)->required();
     command->add_option("out", out)->required();
   }
+  auto* jinja_command = app.add_subcommand("jinja", "prints the chat template");
   BpeTrainOptions options;
   int threads = 0;
   auto* train_command = app.add_subcommand("train", "trains on the documents of a file");
@@ -118,6 +119,7 @@ int main(int argc, char** argv) {
     if (*characters_command) {
       Tokenizer::characters(read_documents(texts).at(0), ChatTemplate::special_tokens()).save(out);
     }
+    if (*jinja_command) std::printf("%s", std::string(ChatTemplate::jinja()).c_str());
     if (threads > 0) set_num_threads(threads);
     if (*train_command) train(texts, out, options);
     if (*copy_command) Tokenizer::load(tokenizer).save(out);

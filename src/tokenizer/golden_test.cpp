@@ -1,14 +1,18 @@
 // Against the reference implementations: tests/golden/make_tokenizer.py writes what they say.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <random>
+#include <thread>
 
 #include "io/file.h"
 #include "io/json.h"
 #include "io/test_support.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/train_bpe.h"
+#include "tokenizer/unicode.h"
 
 namespace stepstone {
 namespace {
@@ -74,6 +78,44 @@ TEST_P(TrainedByTheReference, ComesBackFromASavedFile) {
   }
   copy.save(folder_ / "again.json");
   EXPECT_EQ(read_file(folder_ / "again.json"), read_file(folder_ / "copy.json"));
+}
+
+TEST_P(TrainedByTheReference, AnyBytesComeBack) {
+  const Tokenizer tokenizer = loaded();
+  std::mt19937 random(9);
+  for (int i = 0; i < 2000; ++i) {
+    std::string text;
+    for (int n = static_cast<int>(random() % 40); n > 0; --n) {
+      if (i % 2) {
+        text += static_cast<char>(random());
+      } else {
+        const char32_t code = random() % (random() % 2 ? 0x250 : 0x110000);
+        if (code < 0xD800 || code > 0xDFFF) append_utf8(code, text);
+      }
+    }
+    const auto ids = tokenizer.encode(text);
+    ASSERT_EQ(tokenizer.decode(ids), text);
+    StreamDecoder stream(tokenizer);
+    std::string streamed;
+    for (const std::int32_t id : ids) streamed += stream.push(id);
+    ASSERT_EQ(streamed + stream.flush(), text);
+  }
+}
+
+TEST_P(TrainedByTheReference, ManyThreadsMayEncodeAtOnce) {
+  const Tokenizer tokenizer = loaded();
+  const std::vector<std::string> texts = golden()["texts"];
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        wrong += tokenizer.encode_with_specials(texts[i]) != expected()["ids"][i];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Patterns, TrainedByTheReference,

@@ -9,6 +9,7 @@
   each code point in four settings: pieces identical to those of `tokenizers`.
 - tokenizer.json files that we write (GPT-2, bytes, characters, MiniMind) load in `tokenizers` and
   give the same ids there, control tokens included.
+- The chat template's Jinja text renders the stated format.
 
 Needs a Python with tokenizers and tiktoken (bench/venv.sh) and the test data (STEPSTONE_DATA).
 """
@@ -174,7 +175,23 @@ def check_written_files():
                 [[i for i in ids if i in control] for ids in plain], [[]] * len(plain), documents)
 
 
+def check_chat_template():
+    """The Jinja text, rendered as `transformers` does, is the format that chat_template.h states."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    source = subprocess.run([TOOL, "jinja"], check=True, capture_output=True, text=True).stdout
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    messages = [{"role": "system", "content": " Be\nkind. "}, {"role": "user", "content": "Hi\n"},
+                {"role": "assistant", "content": "{{ 1 }}"}]
+    for ask in (False, True):
+        rendered = environment.from_string(source).render(messages=messages,
+                                                          add_generation_prompt=ask)
+        expected = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+        expected += "<|im_start|>assistant\n" * ask
+        compare(f"chat template, ask {ask}", [[rendered]], [[expected]], [source])
+
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+check_chat_template()
 check_written_files()
 check_patterns()
 check_gpt2()
