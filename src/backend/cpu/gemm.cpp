@@ -86,60 +86,100 @@ struct Product {
   bool dot() const { return format == PanelFormat::bf16_pairs && kernels.dot_pairs; }
 };
 
-// What the tiles of one block of k read of A: the matrix itself, or a strip copied for them. An odd
-// depth is padded with -0, whose product with the zero that pads the panel leaves every sum as it
-// is, +0 and -0 too.
-class StripOfA {
+// What the tiles of one block of k read of A: the matrix itself, or packed copies of its rows. An
+// odd depth is padded with -0, whose product with the zero that pads the panel leaves every sum as
+// it is, +0 and -0 too.
+class BlockOfA {
  public:
-  StripOfA(const Product& p, std::int64_t k0, std::int64_t depth)
+  BlockOfA(const Product& p, std::int64_t k0, std::int64_t depth)
       : p_(p), k0_(k0), depth_(depth), padded_(div_up(depth, 2) * 2) {
     const MatrixRef& a = p.args.a;
     direct_ = !a.transposed && (p.args.compute == Compute::f32
                                     ? a.dtype == DType::f32
                                     : p.dot() && a.dtype == DType::bf16 && depth % 2 == 0);
-    if (!direct_) space_ = workspaces().a.reserve(kMaxTileRows * padded_ * 4);
+    columns_ = a.transposed || p.args.compute == Compute::f32;
+    strip_bytes_ = (columns_ ? kMaxTileRows : p.kernels.mr) * padded_ * 4;
+    if (!direct_) space_ = workspaces().a.reserve(kMaxBlockStrips * strip_bytes_);
   }
 
-  // Points `tile` at rows [row, row + tile.rows).
-  void load(std::int64_t row, Tile& tile) const {
-    const MatrixRef from = at(p_.args.a, row, k0_);
+  // Rows that load() takes at most: whole strips of mr.
+  std::int64_t max_rows() const { return direct_ ? p_.args.m : kMaxBlockStrips * p_.kernels.mr; }
+
+  void load(std::int64_t row, std::int64_t rows) {
+    row_ = row;
+    prefetched_ = 0;
+    if (direct_) return;
+    if (columns_) {
+      load_columns(rows);
+    } else {
+      load_rows(rows);
+    }
+  }
+
+  // Brings a `parts`-th of the block that follows this one to L2. A transposed block is short runs,
+  // a stride apart: hardware does not foresee them, and packing would wait for one miss after the
+  // other.
+  void prefetch_next(std::int64_t parts) {
+    if (!p_.args.a.transposed || row_ + 2 * max_rows() > p_.args.m) return;
+    const auto size = static_cast<std::ptrdiff_t>(size_of(p_.args.a.dtype));
+    const std::int64_t end = std::min(depth_, prefetched_ + div_up(depth_, parts));
+    for (; prefetched_ < end; ++prefetched_) {
+      const MatrixRef run = at(p_.args.a, row_ + max_rows(), k0_ + prefetched_);
+      for (std::ptrdiff_t byte = 0; byte < max_rows() * size; byte += 64) {
+        __builtin_prefetch(static_cast<const std::byte*>(run.data) + byte, 0, 2);
+      }
+    }
+  }
+
+  // Points `tile` at the strip that starts with `row`.
+  void place(std::int64_t row, Tile& tile) const {
     if (direct_) {
+      const MatrixRef from = at(p_.args.a, row, k0_);
       tile.a = static_cast<const std::byte*>(from.data);
       tile.a_row = from.ld * std::ptrdiff_t(size_of(from.dtype));
       tile.a_step = 4;
-    } else if (from.transposed || p_.args.compute == Compute::f32) {
-      load_columns(from, tile);
-    } else {
-      load_rows(from, tile);
+      return;
     }
+    tile.a = space_ + (row - row_) / p_.kernels.mr * strip_bytes_;
+    tile.a_row = columns_ ? 4 : row_bytes();
+    tile.a_step = columns_ ? kMaxTileRows * 4 : 4;
   }
 
  private:
-  void load_columns(const MatrixRef& from, Tile& tile) const {
-    PackPanel pack;
-    pack.from = from;
-    pack.from.transposed = !from.transposed;
+  static constexpr std::int64_t kMaxBlockStrips = kPackedRows / kMaxTileRows;
+
+  std::ptrdiff_t row_bytes() const { return padded_ * (p_.dot() ? 2 : 4); }
+
+  void load_columns(std::int64_t rows) const {
+    PackPanels pack;
     pack.depth = depth_;
-    pack.cols = tile.rows;
     pack.width = kMaxTileRows;
     pack.format = p_.dot() ? PanelFormat::bf16_pairs : PanelFormat::f32;
     pack.round = p_.args.compute == Compute::bf16;
-    pack.to = space_;
-    p_.kernels.pack_panel(pack);
-    if (depth_ != padded_ && !p_.dot()) {
-      std::fill_n(reinterpret_cast<float*>(space_) + depth_ * kMaxTileRows, kMaxTileRows, -0.0f);
+    pack.panel_bytes = strip_bytes_;
+    // Strips of fewer rows than a panel has columns are packed one by one.
+    const std::int64_t at_once = p_.kernels.mr == kMaxTileRows ? rows : p_.kernels.mr;
+    for (std::int64_t i = 0; i < rows; i += at_once) {
+      pack.from = at(p_.args.a, row_ + i, k0_);
+      pack.from.transposed = !pack.from.transposed;
+      pack.cols = std::min(at_once, rows - i);
+      pack.to = space_ + i / p_.kernels.mr * strip_bytes_;
+      p_.kernels.pack_panels(pack);
     }
-    tile.a = space_;
-    tile.a_row = 4;
-    tile.a_step = kMaxTileRows * 4;
+    if (depth_ == padded_ || p_.dot()) return;
+    for (std::int64_t i = 0; i < rows; i += p_.kernels.mr) {
+      auto* strip = reinterpret_cast<float*>(space_ + i / p_.kernels.mr * strip_bytes_);
+      std::fill_n(strip + depth_ * kMaxTileRows, kMaxTileRows, -0.0f);
+    }
   }
 
-  void load_rows(const MatrixRef& from, Tile& tile) const {
+  void load_rows(std::int64_t rows) const {
     const DType to = p_.dot() ? DType::bf16 : DType::f32;
-    const auto size = static_cast<std::ptrdiff_t>(size_of(to));
-    for (int i = 0; i < tile.rows; ++i) {
-      std::byte* row = space_ + i * padded_ * size;
-      p_.kernels.round_row(at(from, i, 0).data, from.dtype, depth_, row, to);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t strip = i / p_.kernels.mr;
+      std::byte* row = space_ + strip * strip_bytes_ + (i - strip * p_.kernels.mr) * row_bytes();
+      const MatrixRef from = at(p_.args.a, row_ + i, k0_);
+      p_.kernels.round_row(from.data, from.dtype, depth_, row, to);
       if (depth_ == padded_) continue;
       if (p_.dot()) {
         reinterpret_cast<bf16*>(row)[depth_] = bf16(0.0f);
@@ -147,14 +187,12 @@ class StripOfA {
         reinterpret_cast<float*>(row)[depth_] = -0.0f;
       }
     }
-    tile.a = space_;
-    tile.a_row = padded_ * size;
-    tile.a_step = 4;
   }
 
   const Product& p_;
-  std::int64_t k0_, depth_, padded_;
-  bool direct_ = false;
+  std::int64_t k0_, depth_, padded_, row_ = 0, prefetched_ = 0;
+  bool direct_ = false, columns_ = false;
+  std::ptrdiff_t strip_bytes_ = 0;
   std::byte* space_ = nullptr;
 };
 
@@ -170,74 +208,103 @@ const std::byte* panels_of_b(const Product& p, std::int64_t k0, std::int64_t dep
              col / nr * panel_bytes(p.kernels, p.stored, depth);
     if (p.stored == p.format) return stored;
   }
-  std::byte* space = workspaces().b.reserve(div_up(col_end - col, nr) * bytes);
-  for (std::int64_t j = col; j < col_end; j += nr) {
-    std::byte* to = space + (j - col) / nr * bytes;
-    if (stored != nullptr) {
-      const std::int64_t stored_bytes = panel_bytes(p.kernels, p.stored, depth);
-      p.kernels.expand_pairs(stored + (j - col) / nr * stored_bytes, div_up(depth, 2), to);
-      continue;
+  const std::int64_t count = div_up(col_end - col, nr);
+  std::byte* space = workspaces().b.reserve(count * bytes);
+  if (stored != nullptr) {
+    const std::int64_t stored_bytes = panel_bytes(p.kernels, p.stored, depth);
+    for (std::int64_t i = 0; i < count; ++i) {
+      p.kernels.expand_pairs(stored + i * stored_bytes, div_up(depth, 2), space + i * bytes);
     }
-    PackPanel pack;
-    pack.from = at(p.args.b, k0, j);
-    pack.depth = depth;
-    pack.cols = static_cast<int>(std::min<std::int64_t>(nr, col_end - j));
-    pack.width = nr;
-    pack.format = p.format;
-    pack.round = p.args.compute == Compute::bf16;
-    pack.to = to;
-    p.kernels.pack_panel(pack);
+    return space;
   }
+  PackPanels pack;
+  pack.from = at(p.args.b, k0, col);
+  pack.depth = depth;
+  pack.cols = col_end - col;
+  pack.width = nr;
+  pack.format = p.format;
+  pack.round = p.args.compute == Compute::bf16;
+  pack.to = space;
+  pack.panel_bytes = bytes;
+  p.kernels.pack_panels(pack);
   return space;
 }
 
-// Rows [row, row_end) × columns [col, col_end) of C.
-void run_task(const Product& p, std::int64_t row, std::int64_t row_end, std::int64_t col,
-              std::int64_t col_end) {
+struct Span {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
+};
+
+// Where the tiles of a task find and leave their sums. A bf16 C that takes several blocks of k
+// keeps them in f32 memory of the task until the last.
+class SumsOfC {
+ public:
+  SumsOfC(const Product& p, Span rows, Span cols) : x_(p.args), rows_(rows), cols_(cols) {
+    if (x_.c_dtype == DType::f32 || x_.k <= block_depth(x_.k)) return;
+    kept_row_ = div_up(cols.size(), p.kernels.nr) * p.kernels.nr * 4;
+    kept_ = workspaces().sums.reserve(rows.size() * kept_row_);
+  }
+
+  void place(std::int64_t i, std::int64_t j, bool first, bool last, Tile& tile) const {
+    const auto size = static_cast<std::ptrdiff_t>(size_of(x_.c_dtype));
+    tile.c = static_cast<std::byte*>(x_.c) + (i * x_.ldc + j) * size;
+    tile.c_dtype = x_.c_dtype;
+    tile.c_row = x_.ldc * size;
+    tile.add = first && !x_.accumulate ? nullptr : tile.c;
+    tile.add_dtype = tile.c_dtype;
+    tile.add_row = tile.c_row;
+    tile.bias = last && x_.bias != nullptr ? x_.bias + j : nullptr;
+    if (kept_ == nullptr) return;
+    std::byte* kept = kept_ + (i - rows_.begin) * kept_row_ + (j - cols_.begin) * 4;
+    if (!first) {
+      tile.add = kept;
+      tile.add_dtype = DType::f32;
+      tile.add_row = kept_row_;
+    }
+    if (!last) {
+      tile.c = kept;
+      tile.c_dtype = DType::f32;
+      tile.c_row = kept_row_;
+    }
+  }
+
+ private:
+  const GemmArgs& x_;
+  Span rows_, cols_;
+  std::ptrdiff_t kept_row_ = 0;
+  std::byte* kept_ = nullptr;
+};
+
+void run_task(const Product& p, Span rows, Span cols) {
   const GemmArgs& x = p.args;
   const int mr = p.kernels.mr, nr = p.kernels.nr;
-  const auto c_size = static_cast<std::ptrdiff_t>(size_of(x.c_dtype));
   const std::int64_t block = block_depth(x.k);
   const auto multiply =
       p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_pairs : p.kernels.multiply_f32;
-  const bool scratch = x.c_dtype == DType::bf16 && x.k > block;
-  const std::ptrdiff_t sums_row = div_up(col_end - col, nr) * nr * 4;
-  std::byte* sums = scratch ? workspaces().sums.reserve((row_end - row) * sums_row) : nullptr;
+  const SumsOfC sums(p, rows, cols);
   for (std::int64_t k0 = 0; k0 < x.k; k0 += block) {
     const std::int64_t depth = std::min(block, x.k - k0);
-    const bool first = k0 == 0, last = k0 + depth == x.k;
-    const std::byte* panels = panels_of_b(p, k0, depth, col, col_end);
+    const std::byte* panels = panels_of_b(p, k0, depth, cols.begin, cols.end);
     const std::int64_t bytes = panel_bytes(p.kernels, p.format, depth);
-    const StripOfA strip(p, k0, depth);
-    for (std::int64_t i = row; i < row_end; i += mr) {
+    BlockOfA a(p, k0, depth);
+    const std::int64_t tiles_per_block = div_up(a.max_rows(), mr) * div_up(cols.size(), nr);
+    std::int64_t loaded = rows.begin;
+    for (std::int64_t i = rows.begin; i < rows.end; i += mr) {
+      if (i == loaded) {
+        const std::int64_t count = std::min(a.max_rows(), rows.end - i);
+        a.load(i, count);
+        loaded += count;
+      }
       Tile tile;
-      tile.rows = static_cast<int>(std::min<std::int64_t>(mr, row_end - i));
+      tile.rows = static_cast<int>(std::min<std::int64_t>(mr, rows.end - i));
       tile.steps = div_up(depth, step_length(p.format));
-      strip.load(i, tile);
-      for (std::int64_t j = col; j < col_end; j += nr) {
-        tile.cols = static_cast<int>(std::min<std::int64_t>(nr, col_end - j));
-        tile.b = panels + (j - col) / nr * bytes;
-        tile.c = static_cast<std::byte*>(x.c) + (i * x.ldc + j) * c_size;
-        tile.c_dtype = x.c_dtype;
-        tile.c_row = x.ldc * c_size;
-        tile.add = first && !x.accumulate ? nullptr : tile.c;
-        tile.add_dtype = tile.c_dtype;
-        tile.add_row = tile.c_row;
-        if (scratch) {
-          std::byte* kept = sums + (i - row) * sums_row + (j - col) * 4;
-          if (!first) {
-            tile.add = kept;
-            tile.add_dtype = DType::f32;
-            tile.add_row = sums_row;
-          }
-          if (!last) {
-            tile.c = kept;
-            tile.c_dtype = DType::f32;
-            tile.c_row = sums_row;
-          }
-        }
-        tile.bias = last && x.bias != nullptr ? x.bias + j : nullptr;
+      a.place(i, tile);
+      for (std::int64_t j = cols.begin; j < cols.end; j += nr) {
+        tile.cols = static_cast<int>(std::min<std::int64_t>(nr, cols.end - j));
+        tile.b = panels + (j - cols.begin) / nr * bytes;
+        sums.place(i, j, k0 == 0, k0 + depth == x.k, tile);
         multiply(tile);
+        a.prefetch_next(tiles_per_block);
       }
     }
   }
@@ -284,7 +351,7 @@ void run(const GemmArgs& x, const std::byte* packed) {
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t row = t % plan.row_tasks * plan.rows;
       const std::int64_t col = t / plan.row_tasks * plan.cols;
-      run_task(p, row, std::min(row + plan.rows, x.m), col, std::min(col + plan.cols, x.n));
+      run_task(p, {row, std::min(row + plan.rows, x.m)}, {col, std::min(col + plan.cols, x.n)});
     }
   });
 }
@@ -337,16 +404,16 @@ PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute 
   auto* data = static_cast<std::byte*>(packed.panels_->data());
   parallel_for(k == 0 ? 0 : panels, 1, [&](std::int64_t begin, std::int64_t) {
     for (std::int64_t k0 = 0; k0 < k; k0 += block) {
-      PackPanel pack;
+      PackPanels pack;
       pack.from = at(b, k0, begin * kernels.nr);
       pack.depth = std::min(block, k - k0);
-      pack.cols = static_cast<int>(std::min<std::int64_t>(kernels.nr, n - begin * kernels.nr));
+      pack.cols = std::min<std::int64_t>(kernels.nr, n - begin * kernels.nr);
       pack.width = kernels.nr;
       pack.format = format;
       pack.round = compute == Compute::bf16;
       pack.to = data + k0 / step_length(format) * panels * kernels.nr * 4 +
                 begin * panel_bytes(kernels, format, pack.depth);
-      kernels.pack_panel(pack);
+      kernels.pack_panels(pack);
     }
   });
   return packed;

@@ -10,7 +10,7 @@ constinit const GemmKernels kGemmAvx512 = {kMr,
                                            false,
                                            multiply<F32Step>,
                                            multiply<WidenPairsStep>,
-                                           pack_panel,
+                                           pack_panels,
                                            expand_pairs<kNr>,
                                            round_row};
 

@@ -35,7 +35,7 @@ struct DotPairsStep {
 }  // namespace
 
 constinit const GemmKernels kGemmAvx512Bf16 = {
-    kMr,      kNr, true, multiply<F32Step>, multiply<DotPairsStep>, pack_panel, expand_pairs<kNr>,
+    kMr,      kNr, true, multiply<F32Step>, multiply<DotPairsStep>, pack_panels, expand_pairs<kNr>,
     round_row};
 
 }  // namespace stepstone::cpu

@@ -9,7 +9,7 @@ constinit const GemmKernels kGemmBaseline = {kMr,
                                              false,
                                              multiply<F32Step>,
                                              multiply<WidenPairsStep>,
-                                             pack_panel,
+                                             pack_panels,
                                              expand_pairs<kNr>,
                                              round_row};
 

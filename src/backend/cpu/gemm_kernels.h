@@ -44,16 +44,17 @@ struct Tile {
 };
 
 // Rows [0, depth) × columns [0, cols) of a k × n matrix, whose element (k, j) is at
-// data[k·ld + j], or data[j·ld + k] if transposed, to a panel of `width` columns: 8 (a strip of A)
+// data[k·ld + j], or data[j·ld + k] if transposed, to panels of `width` columns: 8 (strips of A)
 // or nr. Elements are rounded to bf16 if `round`. Units past cols hold zero up to a whole vector;
 // so does the second half of a last pair without partner.
-struct PackPanel {
+struct PackPanels {
   MatrixRef from;
-  std::int64_t depth = 0;
-  int cols = 0, width = 0;
+  std::int64_t depth = 0, cols = 0;
+  int width = 0;
   PanelFormat format = PanelFormat::f32;
   bool round = false;
-  std::byte* to = nullptr;
+  std::byte* to = nullptr;         // 64-byte aligned
+  std::ptrdiff_t panel_bytes = 0;  // from panel to panel
 };
 
 struct GemmKernels {
@@ -63,7 +64,7 @@ struct GemmKernels {
   bool dot_pairs;
   void (*multiply_f32)(const Tile&);
   void (*multiply_pairs)(const Tile&);
-  void (*pack_panel)(const PackPanel&);
+  void (*pack_panels)(const PackPanels&);
   // bf16_pairs panels to f32 panels, `units` 32-bit units in groups of nr.
   void (*expand_pairs)(const std::byte* from, std::int64_t steps, std::byte* to);
   // A row of `count` elements, rounded to bf16, as f32 or bf16.

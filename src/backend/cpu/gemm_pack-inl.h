@@ -7,65 +7,93 @@
 namespace stepstone::cpu {
 namespace {
 
+// Unit `step` of column j, as T.
+template <typename T>
+T* unit(const PackPanels& p, std::int64_t step, std::int64_t j) {
+  return reinterpret_cast<T*>(p.to + j / p.width * p.panel_bytes) + step * p.width + j % p.width;
+}
+
 // Element by element: what the vector loops leave over.
-void pack_rest(const PackPanel& p, std::int64_t k_begin, int col_begin, int col_end) {
-  const auto value = [&](std::int64_t k, int j) {
+void pack_rest(const PackPanels& p, std::int64_t k_begin, std::int64_t col_begin,
+               std::int64_t col_end) {
+  const auto value = [&](std::int64_t k, std::int64_t j) {
     if (k >= p.depth || j >= p.cols) return 0.0f;
     const float v = load_one(p.from, k, j);
     return p.round ? static_cast<float>(bf16(v)) : v;
   };
-  if (p.format == PanelFormat::f32) {
-    auto* to = reinterpret_cast<float*>(p.to);
-    for (std::int64_t k = k_begin; k < p.depth; ++k) {
-      for (int j = col_begin; j < col_end; ++j) to[k * p.width + j] = value(k, j);
-    }
-    return;
-  }
-  auto* to = reinterpret_cast<std::uint32_t*>(p.to);
-  for (std::int64_t k = k_begin; k < p.depth; k += 2) {
-    for (int j = col_begin; j < col_end; ++j) {
-      const std::uint32_t lower = bf16(value(k, j)).bits, upper = bf16(value(k + 1, j)).bits;
-      to[k / 2 * p.width + j] = lower | upper << 16;
+  const bool f32 = p.format == PanelFormat::f32;
+  for (std::int64_t k = k_begin; k < p.depth; k += f32 ? 1 : 2) {
+    for (std::int64_t j = col_begin; j < col_end; ++j) {
+      if (f32) {
+        *unit<float>(p, k, j) = value(k, j);
+      } else {
+        const std::uint32_t lower = bf16(value(k, j)).bits, upper = bf16(value(k + 1, j)).bits;
+        *unit<std::uint32_t>(p, k / 2, j) = lower | upper << 16;
+      }
     }
   }
 }
 
-// Where a vector of rows k and k + 1, columns j.. of the matrix goes.
+// Vectors of rows k and k + 1 of the matrix to the panel whose row k (k even) of units is at `to`.
 template <typename D>
-void put_two(D d, const PackPanel& p, std::int64_t k, int j, hn::Vec<D> lower, hn::Vec<D> upper) {
+HWY_INLINE void put_two(D d, const PackPanels& p, float* to, hn::Vec<D> lower, hn::Vec<D> upper) {
   if (p.round) {
     lower = round_to_bf16(d, lower);
     upper = round_to_bf16(d, upper);
   }
   if (p.format == PanelFormat::f32) {
-    float* to = reinterpret_cast<float*>(p.to) + k * p.width + j;
     hn::Store(lower, d, to);
     hn::Store(upper, d, to + p.width);
   } else {
     const U32<D> du;
-    std::uint32_t* to = reinterpret_cast<std::uint32_t*>(p.to) + k / 2 * p.width + j;
-    hn::Store(pairs_of(d, lower, upper), du, to);
+    hn::Store(pairs_of(d, lower, upper), du, reinterpret_cast<std::uint32_t*>(to));
+  }
+}
+
+// The source is read as it lies in memory, a row at a time, and all panels are written side by
+// side; but strips of A only two at a time, which make up a line of an f32 source: their source is
+// in L2 (gemm.cpp prefetches it), and more streams of half lines contend for the same sets of L1.
+template <PanelFormat kFormat, bool kRound, typename D, typename Load>
+HWY_INLINE void pack_rows(D d, PackPanels p, std::int64_t full_cols, Load load) {
+  p.format = kFormat;
+  p.round = kRound;
+  const std::ptrdiff_t two_rows = (kFormat == PanelFormat::f32 ? 2 : 1) * p.width;
+  const std::int64_t group = p.width == 8 ? 16 : full_cols;
+  for (std::int64_t begin = 0; begin < full_cols; begin += group) {
+    const std::int64_t end = begin + group < full_cols ? begin + group : full_cols;
+    for (std::int64_t k = 0; k + 1 < p.depth; k += 2) {
+      const std::int64_t at = k * p.from.ld;
+      std::byte* panel = p.to + begin / p.width * p.panel_bytes + k / 2 * two_rows * 4;
+      for (std::int64_t col = begin; col < end; col += p.width, panel += p.panel_bytes) {
+        auto* to = reinterpret_cast<float*>(panel);
+        const std::int64_t stop = col + p.width < end ? col + p.width : end;
+        for (std::int64_t j = col; j < stop; j += kLanes<D>, to += kLanes<D>) {
+          put_two(d, p, to, load(at + j), load(at + p.from.ld + j));
+        }
+      }
+    }
   }
 }
 
 template <typename D>
-std::int64_t pack_straight(D d, const PackPanel& p, int full_cols) {
-  const std::int64_t whole = p.depth / 2 * 2;
-  const auto loop = [&](auto load) {
-    for (std::int64_t k = 0; k < whole; k += 2) {
-      for (int j = 0; j < full_cols; j += kLanes<D>) {
-        put_two(d, p, k, j, load(k * p.from.ld + j), load((k + 1) * p.from.ld + j));
-      }
+std::int64_t pack_straight(D d, const PackPanels& p, std::int64_t full_cols) {
+  const auto pack = [&](auto load) {
+    if (p.format == PanelFormat::bf16_pairs) {
+      pack_rows<PanelFormat::bf16_pairs, true>(d, p, full_cols, load);
+    } else if (p.round) {
+      pack_rows<PanelFormat::f32, true>(d, p, full_cols, load);
+    } else {
+      pack_rows<PanelFormat::f32, false>(d, p, full_cols, load);
     }
   };
   if (p.from.dtype == DType::f32) {
     const auto* data = static_cast<const float*>(p.from.data);
-    loop([&](std::int64_t at) { return hn::LoadU(d, data + at); });
+    pack([d, data](std::int64_t at) { return hn::LoadU(d, data + at); });
   } else {
     const auto* data = static_cast<const std::uint16_t*>(p.from.data);
-    loop([&](std::int64_t at) { return load_bf16(d, data + at); });
+    pack([d, data](std::int64_t at) { return load_bf16(d, data + at); });
   }
-  return whole;
+  return p.depth / 2 * 2;
 }
 
 // 128-bit block b of the result is the 16 bytes at from + 4·b·stride. Loading blocks in place
@@ -104,27 +132,29 @@ FourRows<hn::Vec<DU>> transpose(DU du, const std::byte* from, std::ptrdiff_t str
 }
 
 template <typename D>
-std::int64_t pack_transposed(D d, const PackPanel& p, int full_cols) {
+std::int64_t pack_transposed(D d, const PackPanels& p, std::int64_t full_cols) {
   const U32<D> du;
   const bool f32 = p.from.dtype == DType::f32;
   const std::int64_t block = f32 ? 4 : 8;
   const std::int64_t whole = p.depth / block * block;
   const std::ptrdiff_t element = f32 ? 4 : 2, stride = p.from.ld * element;
+  const std::ptrdiff_t two_rows = (p.format == PanelFormat::f32 ? 2 : 1) * p.width;
   const auto* data = static_cast<const std::byte*>(p.from.data);
-  for (int j = 0; j < full_cols; j += kLanes<D>) {
+  for (std::int64_t j = 0; j < full_cols; j += kLanes<D>) {
+    float* to = unit<float>(p, 0, j);
     for (std::int64_t k = 0; k < whole; k += block) {
       const auto four = transpose(du, data + j * stride + k * element, stride);
       if (f32) {
-        put_two(d, p, k, j, hn::BitCast(d, four.row[0]), hn::BitCast(d, four.row[1]));
-        put_two(d, p, k + 2, j, hn::BitCast(d, four.row[2]), hn::BitCast(d, four.row[3]));
+        put_two(d, p, to, hn::BitCast(d, four.row[0]), hn::BitCast(d, four.row[1]));
+        put_two(d, p, to + two_rows, hn::BitCast(d, four.row[2]), hn::BitCast(d, four.row[3]));
+        to += 2 * two_rows;
         continue;
       }
-      for (int i = 0; i < 4; ++i) {  // each row holds pairs
+      for (int i = 0; i < 4; ++i, to += two_rows) {  // each row holds pairs
         const auto pairs = four.row[i];
         if (p.format == PanelFormat::bf16_pairs) {
-          hn::Store(pairs, du, reinterpret_cast<std::uint32_t*>(p.to) + (k / 2 + i) * p.width + j);
+          hn::Store(pairs, du, reinterpret_cast<std::uint32_t*>(to));
         } else {
-          float* to = reinterpret_cast<float*>(p.to) + (k + 2 * i) * p.width + j;
           hn::Store(lower_of(d, pairs), d, to);
           hn::Store(upper_of(d, pairs), d, to + p.width);
         }
@@ -135,16 +165,16 @@ std::int64_t pack_transposed(D d, const PackPanel& p, int full_cols) {
 }
 
 template <typename D>
-void pack_with(D d, const PackPanel& p) {
-  const int full_cols = p.cols / kLanes<D> * kLanes<D>;
-  const int padded_cols = (p.cols + kLanes<D> - 1) / kLanes<D> * kLanes<D>;
+HWY_NOINLINE void pack_with(D d, PackPanels p) {
+  const std::int64_t full_cols = p.cols / kLanes<D> * kLanes<D>;
+  const std::int64_t padded_cols = (p.cols + kLanes<D> - 1) / kLanes<D> * kLanes<D>;
   const std::int64_t packed =
       p.from.transposed ? pack_transposed(d, p, full_cols) : pack_straight(d, p, full_cols);
   pack_rest(p, packed, 0, full_cols);
   pack_rest(p, 0, full_cols, padded_cols);
 }
 
-void pack_panel(const PackPanel& p) {
+void pack_panels(const PackPanels& p) {
   if (p.width == 8) {
     pack_with(Eight(), p);
   } else {

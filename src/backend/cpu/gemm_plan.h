@@ -21,6 +21,12 @@ constexpr std::int64_t block_depth(std::int64_t k) {
   return ((k + blocks - 1) / blocks + 15) / 16 * 16;
 }
 
+// Rows of A that are packed at a time where it cannot be read in place. From a transposed A each k
+// gives one run of 64 elements, 4 lines, where a single strip would fetch half a line, and the
+// second half again later. 64 × 512 f32 are 128 KiB of L2.
+inline constexpr std::int64_t kPackedRows = 64;
+static_assert(kPackedRows % kMaxTileRows == 0);
+
 struct GemmShapeInfo {
   std::int64_t m = 0, n = 0, k = 0;
   bool pack_b = false;   // B has to be packed as part of the product
