@@ -107,27 +107,11 @@ class BlockOfA {
 
   void load(std::int64_t row, std::int64_t rows) {
     row_ = row;
-    prefetched_ = 0;
     if (direct_) return;
     if (columns_) {
       load_columns(rows);
     } else {
       load_rows(rows);
-    }
-  }
-
-  // Brings a `parts`-th of the block that follows this one to L2. A transposed block is short runs,
-  // a stride apart: hardware does not foresee them, and packing would wait for one miss after the
-  // other.
-  void prefetch_next(std::int64_t parts) {
-    if (!p_.args.a.transposed || row_ + 2 * max_rows() > p_.args.m) return;
-    const auto size = static_cast<std::ptrdiff_t>(size_of(p_.args.a.dtype));
-    const std::int64_t end = std::min(depth_, prefetched_ + div_up(depth_, parts));
-    for (; prefetched_ < end; ++prefetched_) {
-      const MatrixRef run = at(p_.args.a, row_ + max_rows(), k0_ + prefetched_);
-      for (std::ptrdiff_t byte = 0; byte < max_rows() * size; byte += 64) {
-        __builtin_prefetch(static_cast<const std::byte*>(run.data) + byte, 0, 2);
-      }
     }
   }
 
@@ -190,7 +174,7 @@ class BlockOfA {
   }
 
   const Product& p_;
-  std::int64_t k0_, depth_, padded_, row_ = 0, prefetched_ = 0;
+  std::int64_t k0_, depth_, padded_, row_ = 0;
   bool direct_ = false, columns_ = false;
   std::ptrdiff_t strip_bytes_ = 0;
   std::byte* space_ = nullptr;
@@ -287,7 +271,6 @@ void run_task(const Product& p, Span rows, Span cols) {
     const std::byte* panels = panels_of_b(p, k0, depth, cols.begin, cols.end);
     const std::int64_t bytes = panel_bytes(p.kernels, p.format, depth);
     BlockOfA a(p, k0, depth);
-    const std::int64_t tiles_per_block = div_up(a.max_rows(), mr) * div_up(cols.size(), nr);
     std::int64_t loaded = rows.begin;
     for (std::int64_t i = rows.begin; i < rows.end; i += mr) {
       if (i == loaded) {
@@ -304,7 +287,6 @@ void run_task(const Product& p, Span rows, Span cols) {
         tile.b = panels + (j - cols.begin) / nr * bytes;
         sums.place(i, j, k0 == 0, k0 + depth == x.k, tile);
         multiply(tile);
-        a.prefetch_next(tiles_per_block);
       }
     }
   }
