@@ -91,11 +91,12 @@ class HeadGradient {
   }
 
  private:
-  std::int64_t query(std::int64_t r) const { return sequence_.row + r / group_; }
-  std::int64_t head(std::int64_t r) const { return kv_head_ * group_ + r % group_; }
+  std::int64_t position(std::int64_t r) const { return group_ == 1 ? r : r / group_; }
+  std::int64_t query(std::int64_t r) const { return sequence_.row + position(r); }
+  std::int64_t head(std::int64_t r) const { return kv_head_ * group_ + r - position(r) * group_; }
   KeyRange keys_of(std::int64_t begin, std::int64_t end) const {
-    return {ops::visible_keys(config_, begin / group_, sequence_.rows).begin,
-            ops::visible_keys(config_, (end - 1) / group_, sequence_.rows).end};
+    return {ops::visible_keys(config_, position(begin), sequence_.rows).begin,
+            ops::visible_keys(config_, position(end - 1), sequence_.rows).end};
   }
 
   template <typename Y>
@@ -119,8 +120,8 @@ class HeadGradient {
     if (keys.end <= first || keys.begin >= first + kKeyBlock) return;
     const std::int64_t end = std::min(kKeyBlock, keys.end - first);
     for (std::int64_t i = 0; i < n; i += kTileRows) {
-      add_rows(r + i, std::min<std::int64_t>(kTileRows, n - i), first, p_ + i * kKeyBlock,
-               ds_ + i * kKeyBlock);
+      add_rows(r + i, std::min<std::int64_t>(kTileRows, n - i), first, whole_vectors(end),
+               p_ + i * kKeyBlock, ds_ + i * kKeyBlock);
     }
     for (std::int64_t j = 0; j < end; j += kTileRows) {
       const std::int64_t width = std::min<std::int64_t>(kTileRows, end - j);
@@ -136,15 +137,19 @@ class HeadGradient {
     }
   }
 
-  // Probabilities p and score gradients ds of query rows [r, r + n), and their part of dq.
-  void add_rows(std::int64_t r, std::int64_t n, std::int64_t first, float* p, float* ds) {
+  // Probabilities p and score gradients ds of query rows [r, r + n) for the first `tile_cols` keys
+  // of the block, and their part of dq.
+  void add_rows(std::int64_t r, std::int64_t n, std::int64_t first, std::int64_t tile_cols,
+                float* p, float* ds) {
     const KeyRange keys = keys_of(r, r + n);
     const std::int64_t begin = std::clamp<std::int64_t>(keys.begin - first, 0, kKeyBlock);
     const std::int64_t end = std::clamp<std::int64_t>(keys.end - first, begin, kKeyBlock);
     const std::int64_t cols = begin == end ? 0 : whole_vectors(end);
     for (std::int64_t i = 0; i < n; ++i) {
-      std::fill_n(p + i * kKeyBlock + cols, kKeyBlock - cols, 0.0f);
-      std::fill_n(ds + i * kKeyBlock + cols, kKeyBlock - cols, 0.0f);
+      for (std::int64_t j = i * kKeyBlock + cols; j < i * kKeyBlock + tile_cols; j += lanes()) {
+        store(hn::Zero(kF32), p + j);
+        store(hn::Zero(kF32), ds + j);
+      }
     }
     if (begin == end) return;
     rows_product(n, cols, d_, {q_ + r * padded_, padded_, 1}, k_turned_, kKeyBlock, p, kKeyBlock);
@@ -176,7 +181,7 @@ class HeadGradient {
         store(hn::Sub(load(ds + j), delta), ds + j);
       }
     }
-    const KeyRange seen = ops::visible_keys(config_, r / group_, sequence_.rows);
+    const KeyRange seen = ops::visible_keys(config_, position(r), sequence_.rows);
     if (seen.begin > first || seen.end < first + cols) {
       mask_row(p, cols, seen.begin - first, seen.end - first);
     }

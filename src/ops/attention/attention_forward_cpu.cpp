@@ -86,14 +86,14 @@ class RunningAttention {
     const float* v;  // [kKeyBlock, padded]
   };
 
-  std::int64_t query(std::int64_t r) const {
-    return task_.sequence->row + (task_.begin + r) / group_;
+  // Row r counts from the task's begin.
+  std::int64_t index(std::int64_t r) const {
+    return group_ == 1 ? task_.begin + r : (task_.begin + r) / group_;
   }
+  std::int64_t query(std::int64_t r) const { return task_.sequence->row + index(r); }
+  std::int64_t position(std::int64_t r) const { return task_.sequence->past + index(r); }
   std::int64_t head(std::int64_t r) const {
-    return task_.kv_head * group_ + (task_.begin + r) % group_;
-  }
-  std::int64_t position(std::int64_t r) const {
-    return task_.sequence->past + (task_.begin + r) / group_;
+    return task_.kv_head * group_ + task_.begin + r - index(r) * group_;
   }
   // All keys that any of the rows [begin, end) sees.
   KeyRange keys_of(std::int64_t begin, std::int64_t end) const {

@@ -109,42 +109,62 @@ inline std::int64_t whole_vectors(std::int64_t n) { return (n + lanes() - 1) / l
 template <typename T>
 static void pack_rows(std::int64_t rows, std::int64_t n, std::int64_t padded, const T* from,
                       std::int64_t stride, float* to) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    map(
-        n, [](VecF32 v) HWY_ATTR { return v; }, to + i * padded, from + i * stride);
-    std::fill(to + i * padded + n, to + (i + 1) * padded, 0.0f);
+  const std::int64_t step = lanes();
+  for (std::int64_t i = 0; i < rows; ++i, from += stride, to += padded) {
+    std::int64_t j = 0;
+    for (; j + step <= n; j += step) store(load(from + j), to + j);
+    if (j < n) {
+      store(load_n(from + j, n - j), to + j);
+      j += step;
+    }
+    for (; j < padded; j += step) store(hn::Zero(kF32), to + j);
+  }
+}
+
+// Four rows of a whole vector each, as columns: to[w * kKeyBlock + r] = row r, lane w. The 4 x 4
+// squares are turned in registers and stored one by one.
+static HWY_INLINE void store_turned(VecF32 r0, VecF32 r1, VecF32 r2, VecF32 r3, std::int64_t width,
+                                    float* to) {
+  const hn::Repartition<double, F32> pairs;
+  HWY_ALIGN float turned[4][HWY_MAX_BYTES / sizeof(float)];
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(kF32, r0, r1));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(kF32, r2, r3));
+  const auto up01 = hn::BitCast(pairs, hn::InterleaveUpper(kF32, r0, r1));
+  const auto up23 = hn::BitCast(pairs, hn::InterleaveUpper(kF32, r2, r3));
+  store(hn::BitCast(kF32, hn::InterleaveLower(pairs, low01, low23)), turned[0]);
+  store(hn::BitCast(kF32, hn::InterleaveUpper(pairs, low01, low23)), turned[1]);
+  store(hn::BitCast(kF32, hn::InterleaveLower(pairs, up01, up23)), turned[2]);
+  store(hn::BitCast(kF32, hn::InterleaveUpper(pairs, up01, up23)), turned[3]);
+  for (std::int64_t w = 0; w < width; ++w) {
+    std::memcpy(to + w * kKeyBlock, turned[w % 4] + w / 4 * 4, 4 * sizeof(float));
   }
 }
 
 // to[j, i] = from[i, j] for rows i < kKeyBlock and columns j < n; ld of `to` is kKeyBlock, whose
-// columns up to a whole vector are zero-filled. 4 x 4 squares are turned in registers.
+// columns up to a whole vector are zero-filled.
 template <typename T>
 static void pack_transposed(std::int64_t rows, std::int64_t n, const T* from, std::int64_t stride,
                             float* to) {
   const std::int64_t step = lanes();
-  const hn::Repartition<double, F32> pairs;
-  HWY_ALIGN float turned[4][HWY_MAX_BYTES / sizeof(float)];
-  for (std::int64_t i = 0; i < whole_vectors(rows); i += 4) {
-    for (std::int64_t j = 0; j < n; j += step) {
-      const std::int64_t width = std::min(step, n - j);
-      const auto row = [&](std::int64_t r) HWY_ATTR {
-        if (i + r >= rows) return hn::Zero(kF32);
-        const T* p = from + (i + r) * stride + j;
-        return width == step ? load(p) : load_n(p, width);
-      };
-      const auto r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
-      const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(kF32, r0, r1));
-      const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(kF32, r2, r3));
-      const auto up01 = hn::BitCast(pairs, hn::InterleaveUpper(kF32, r0, r1));
-      const auto up23 = hn::BitCast(pairs, hn::InterleaveUpper(kF32, r2, r3));
-      store(hn::BitCast(kF32, hn::InterleaveLower(pairs, low01, low23)), turned[0]);
-      store(hn::BitCast(kF32, hn::InterleaveUpper(pairs, low01, low23)), turned[1]);
-      store(hn::BitCast(kF32, hn::InterleaveLower(pairs, up01, up23)), turned[2]);
-      store(hn::BitCast(kF32, hn::InterleaveUpper(pairs, up01, up23)), turned[3]);
-      for (std::int64_t w = 0; w < width; ++w) {
-        std::memcpy(to + (j + w) * kKeyBlock + i, turned[w % 4] + w / 4 * 4, 4 * sizeof(float));
-      }
+  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = n / step * step;
+  const auto turn = [=](std::int64_t i, std::int64_t j) HWY_ATTR {
+    const auto row = [=](std::int64_t r) HWY_ATTR {
+      if (r >= rows) return hn::Zero(kF32);
+      return load_n(from + r * stride + j, std::min(step, n - j));
+    };
+    store_turned(row(i), row(i + 1), row(i + 2), row(i + 3), std::min(step, n - j),
+                 to + j * kKeyBlock + i);
+  };
+  for (std::int64_t i = 0; i < whole_rows; i += 4) {
+    const T* p = from + i * stride;
+    for (std::int64_t j = 0; j < whole_cols; j += step) {
+      store_turned(load(p + j), load(p + stride + j), load(p + 2 * stride + j),
+                   load(p + 3 * stride + j), step, to + j * kKeyBlock + i);
     }
+    if (whole_cols < n) turn(i, whole_cols);
+  }
+  for (std::int64_t i = whole_rows; i < whole_vectors(rows); i += 4) {
+    for (std::int64_t j = 0; j < n; j += step) turn(i, j);
   }
 }
 

@@ -45,13 +45,16 @@ struct ScoreScale {
 // Sets s[j] to -inf outside keys [begin, end) for the `cols` first keys of a block.
 static HWY_INLINE void mask_row(float* s, std::int64_t cols, std::int64_t begin, std::int64_t end) {
   const auto hidden = hn::Set(kF32, -std::numeric_limits<float>::infinity());
-  const auto clamp = [](std::int64_t n) {
-    return static_cast<std::size_t>(std::clamp<std::int64_t>(n, 0, lanes()));
+  const auto first = [](std::int64_t n) HWY_ATTR {
+    return hn::FirstN(kF32, static_cast<std::size_t>(std::min(n, lanes())));
   };
-  for (std::int64_t j = 0; j < cols; j += lanes()) {
-    const auto before = hn::FirstN(kF32, clamp(begin - j));
-    const auto upto = hn::FirstN(kF32, clamp(end - j));
-    store(hn::IfThenElse(before, hidden, hn::IfThenElse(upto, load(s + j), hidden)), s + j);
+  begin = std::min(begin, cols);
+  end = std::max<std::int64_t>(end, 0);
+  for (std::int64_t j = 0; j < begin; j += lanes()) {
+    store(hn::IfThenElse(first(begin - j), hidden, load(s + j)), s + j);
+  }
+  for (std::int64_t j = end / lanes() * lanes(); j < cols; j += lanes()) {
+    store(hn::IfThenElse(first(std::max<std::int64_t>(end - j, 0)), load(s + j), hidden), s + j);
   }
 }
 
