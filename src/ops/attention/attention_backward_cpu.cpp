@@ -99,17 +99,23 @@ class HeadGradient {
             ops::visible_keys(config_, position(end - 1), sequence_.rows).end};
   }
 
+  const T* q_row(std::int64_t r) const {
+    return static_cast<const T*>(forward_.q) + query(r) * forward_.q_stride + head(r) * d_;
+  }
+  template <typename Y>
+  const Y* y_row(const void* y, std::int64_t r) const {
+    return static_cast<const Y*>(y) + query(r) * forward_.y_stride + head(r) * d_;
+  }
+
   template <typename Y>
   void load_rows() {
     for (std::int64_t r = 0; r < rows_; ++r) {
-      const T* q = static_cast<const T*>(forward_.q) + query(r) * forward_.q_stride + head(r) * d_;
-      const std::int64_t at = query(r) * forward_.y_stride + head(r) * d_;
-      const Y* y = static_cast<const Y*>(forward_.y) + at;
-      const Y* dy = static_cast<const Y*>(args_.dy) + at;
-      pack_rows(1, d_, padded_, q, 0, q_ + r * padded_);
+      const Y* dy = y_row<Y>(args_.dy, r);
+      pack_rows(1, d_, padded_, q_row(r), 0, q_ + r * padded_);
       pack_rows(1, d_, padded_, dy, 0, dy_ + r * padded_);
       delta_[r] = map_sum(
-          d_, [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Mul(a, b); }, y, dy);
+          d_, [](VecF32 a, VecF32 b) HWY_ATTR { return hn::Mul(a, b); }, y_row<Y>(forward_.y, r),
+          dy);
       lse_[r] = forward_.lse[query(r) * config_.heads + head(r)];
     }
   }

@@ -59,8 +59,7 @@ class RunningAttention {
     std::fill_n(max_, rows_, kNoScore);
     for (std::int64_t r = 0; r < rows_; ++r) {
       const T* from = static_cast<const T*>(args_.q) + query(r) * args_.q_stride + head(r) * d_;
-      map(
-          d_, [](VecF32 x) HWY_ATTR { return x; }, q_ + r * d_, from);
+      pack_rows(1, d_, d_, from, 0, q_ + r * d_);
     }
   }
 

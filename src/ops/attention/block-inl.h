@@ -33,9 +33,12 @@ struct Start {
 
 // C[i, j] = start + A[i, k] B[k, j], each element one chain over k in rising order.
 template <int Rows, int Vectors>
-static void tile_product(std::int64_t depth, BlockA a, const float* HWY_RESTRICT b,
-                         std::int64_t ldb, float* HWY_RESTRICT c, std::int64_t ldc, Start start) {
+static void tile_product(std::int64_t depth, const BlockA& a, const float* HWY_RESTRICT b,
+                         std::int64_t ldb, float* HWY_RESTRICT c, std::int64_t ldc,
+                         const Start& start) {
   const std::int64_t step = lanes();
+  const float* HWY_RESTRICT column = a.data;
+  const std::int64_t a_row = a.row, a_step = a.step;
   VecF32 sum[Rows][Vectors];
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i) {
@@ -51,11 +54,11 @@ static void tile_product(std::int64_t depth, BlockA a, const float* HWY_RESTRICT
     for (int j = 0; j < Vectors; ++j) right[j] = load(b + j * step);
 #pragma GCC unroll 8
     for (int i = 0; i < Rows; ++i) {
-      const auto left = hn::Set(kF32, a.data[i * a.row]);
+      const auto left = hn::Set(kF32, column[i * a_row]);
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) sum[i][j] = hn::MulAdd(left, right[j], sum[i][j]);
     }
-    a.data += a.step;
+    column += a_step;
     b += ldb;
   }
 #pragma GCC unroll 8
@@ -85,9 +88,9 @@ static void tile_rows(std::int64_t rows, std::int64_t depth, const BlockA& a, co
 }
 
 // The same for 1 to kTileRows rows and any number of whole vectors of columns.
-static void rows_product(std::int64_t rows, std::int64_t cols, std::int64_t depth, BlockA a,
+static void rows_product(std::int64_t rows, std::int64_t cols, std::int64_t depth, const BlockA& a,
                          const float* b, std::int64_t ldb, float* c, std::int64_t ldc,
-                         Start start = {}) {
+                         const Start& start = {}) {
   const std::int64_t step = lanes();
   for (std::int64_t j = 0; j < cols; j += kTileVectors * step) {
     const std::int64_t vectors = (cols - j) / step;
@@ -146,7 +149,6 @@ template <typename T>
 static void pack_transposed(std::int64_t rows, std::int64_t n, const T* from, std::int64_t stride,
                             float* to) {
   const std::int64_t step = lanes();
-  const std::int64_t whole_rows = rows / 4 * 4, whole_cols = n / step * step;
   const auto turn = [=](std::int64_t i, std::int64_t j) HWY_ATTR {
     const auto row = [=](std::int64_t r) HWY_ATTR {
       if (r >= rows) return hn::Zero(kF32);
@@ -155,16 +157,17 @@ static void pack_transposed(std::int64_t rows, std::int64_t n, const T* from, st
     store_turned(row(i), row(i + 1), row(i + 2), row(i + 3), std::min(step, n - j),
                  to + j * kKeyBlock + i);
   };
-  for (std::int64_t i = 0; i < whole_rows; i += 4) {
-    const T* p = from + i * stride;
-    for (std::int64_t j = 0; j < whole_cols; j += step) {
-      store_turned(load(p + j), load(p + stride + j), load(p + 2 * stride + j),
-                   load(p + 3 * stride + j), step, to + j * kKeyBlock + i);
+  // Down the rows inside, so that each line of `to` is completed while it is in the first cache.
+  for (std::int64_t j = 0; j < n; j += step) {
+    std::int64_t i = 0;
+    if (j + step <= n) {
+      for (; i < rows / 4 * 4; i += 4) {
+        const T* p = from + i * stride + j;
+        store_turned(load(p), load(p + stride), load(p + 2 * stride), load(p + 3 * stride), step,
+                     to + j * kKeyBlock + i);
+      }
     }
-    if (whole_cols < n) turn(i, whole_cols);
-  }
-  for (std::int64_t i = whole_rows; i < whole_vectors(rows); i += 4) {
-    for (std::int64_t j = 0; j < n; j += step) turn(i, j);
+    for (; i < whole_vectors(rows); i += 4) turn(i, j);
   }
 }
 
