@@ -214,7 +214,7 @@ std::optional<Tensor> Generator::next_logits(std::span<const std::int32_t> text,
 
 std::vector<std::int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view text) {
   std::vector<std::int32_t> tokens;
-  if (const auto bos = tokenizer.bos()) tokens.push_back(*bos);
+  if (const auto bos = tokenizer.bos(); bos && bos != tokenizer.eos()) tokens.push_back(*bos);
   tokenizer.encode_append(text, tokens);
   if (tokens.empty()) {
     if (const auto eos = tokenizer.eos()) return {*eos};

@@ -99,7 +99,8 @@ class Generator {
   std::vector<std::int32_t> cached_;  // the tokens in cache_
 };
 
-// How a text begins: the tokenizer's bos, where it has one, then the tokens of `text`. An empty
+// How a text begins, as in training (data/tokenize.h): bos, where the tokenizer has one that is not
+// its eos, then the tokens of `text`. An empty
 // text without bos begins as after the end of a document (eos), or with a line break.
 std::vector<std::int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view text);
 

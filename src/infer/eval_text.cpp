@@ -1,0 +1,90 @@
+#include "infer/eval_text.h"
+
+#include "data/readers.h"
+#include "data/tokenize.h"
+#include "io/text_reader.h"
+
+namespace stepstone {
+namespace {
+
+// Rows per batch: a fixed amount of work, whatever the context.
+constexpr std::int64_t kBatchTokens = 4096;
+
+std::string mode_of(const Stone& stone, const TextEvalOptions& options) {
+  std::string mode = options.mode;
+  if (mode.empty() && stone.about.is_object()) {
+    mode = get_or<std::string>(stone.about, "/recipe/data/mode", "stepstone.json", "documents");
+  }
+  if (mode.empty()) mode = "documents";
+  require<UsageError>(mode == "documents" || mode == "windows",
+                      "mode: expected documents or windows, got \"{}\"", mode);
+  return mode;
+}
+
+Dataset as_stream(const std::filesystem::path& file, const Tokenizer& tokenizer) {
+  TextReader reader(file);
+  std::string text;
+  for (std::string_view piece; reader.next(piece);) text += piece;
+  return Dataset::from_tokens(tokenizer.encode(text));
+}
+
+Dataset as_documents(const std::filesystem::path& file, const Tokenizer& tokenizer) {
+  DocumentReader reader({file});
+  std::vector<std::int32_t> tokens;
+  std::vector<std::uint64_t> starts = {0};
+  std::vector<std::uint8_t> mask;
+  for (Document document; reader.next(document);) {
+    const TokenizedDocument made = tokenize_document(document, tokenizer);
+    tokens.insert(tokens.end(), made.tokens.begin(), made.tokens.end());
+    mask.insert(mask.end(), made.mask.begin(), made.mask.end());
+    starts.push_back(tokens.size());
+  }
+  return Dataset::from_tokens(tokens, starts, mask);
+}
+
+}  // namespace
+
+std::vector<TextScore> evaluate_text(const Stone& stone, const TextEvalOptions& options) {
+  const std::string mode = mode_of(stone, options);
+  const std::int64_t most = stone.model->config().max_positions;
+  require<UsageError>(options.context >= 0 && options.context <= most,
+                      "context: must be between 1 and the model's {}", most);
+  SamplerOptions sampling;
+  sampling.mode = mode == "windows" ? SamplingMode::contiguous : SamplingMode::packed;
+  sampling.cols = options.context == 0 ? most : options.context;
+  sampling.rows = std::max<std::int64_t>(1, kBatchTokens / sampling.cols);
+  sampling.pad_id = stone.tokenizer.pad().value_or(0);
+  sampling.token_bytes = token_byte_lengths(stone.tokenizer);
+  std::vector<TextScore> scores;
+  for (const auto& file : find_corpus_files(options.paths)) {
+    const Dataset data =
+        mode == "windows" ? as_stream(file, stone.tokenizer) : as_documents(file, stone.tokenizer);
+    const Evaluation result = evaluate(*stone.model, EvalBatches(data, sampling), stone.compute);
+    require<UsageError>(result.tokens > 0, "{}: holds no token to predict", file.string());
+    scores.push_back({file.string(), result});
+  }
+  return scores;
+}
+
+Json to_json(const std::vector<TextScore>& scores) {
+  Json list = Json::array();
+  for (const TextScore& s : scores) {
+    list.push_back({{"file", s.file},
+                    {"tokens", s.evaluation.tokens},
+                    {"loss", s.evaluation.loss},
+                    {"bits_per_byte", s.evaluation.bits_per_byte}});
+  }
+  return list;
+}
+
+std::string to_table(const std::vector<TextScore>& scores) {
+  std::string out =
+      fmt::format("{:>12} {:>10} {:>10}   {}\n", "tokens", "loss", "bits/byte", "file");
+  for (const TextScore& s : scores) {
+    out += fmt::format("{:>12} {:>10.4f} {:>10.4f}   {}\n", s.evaluation.tokens, s.evaluation.loss,
+                       s.evaluation.bits_per_byte, s.file);
+  }
+  return out;
+}
+
+}  // namespace stepstone
