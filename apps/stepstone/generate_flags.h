@@ -1,0 +1,19 @@
+// The flags of verbs that make text.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "infer/generator.h"
+
+namespace stepstone::cli {
+
+struct GenerateFlags {
+  std::string model;
+  std::int64_t context = 0;
+  GenerateOptions options;
+};
+
+// `flags` must outlive the parsing.
+void add_generate_flags(CLI::App& verb, GenerateFlags& flags);
+
+}  // namespace stepstone::cli

@@ -1,0 +1,76 @@
+// stepstone eval -m DIR [--data FILE…] [--task NAME…]
+#include "infer/eval_tasks.h"
+#include "infer/eval_text.h"
+#include "output.h"
+#include "verbs.h"
+
+namespace stepstone::cli {
+namespace {
+
+struct Flags {
+  std::string model;
+  TextEvalOptions text;
+  TaskEvalOptions tasks;
+  std::vector<std::string> languages;
+  bool json = false, verbose = false;
+};
+
+void print_answers(const TaskReport& report) {
+  for (const TaskAnswer& a : report.answers) {
+    put_note(fmt::format("{} {} {}: {}\n    expected {}\n    got      {}\n",
+                         a.right ? "right" : "WRONG", a.item.task, name(a.item.language),
+                         a.item.messages.back().content, a.item.answer, a.reply));
+  }
+}
+
+void run(const Flags& flags) {
+  Stone stone = load_stone(flags.model);
+  stone.model->pack(stone.compute);
+  Json json = {{"model", flags.model}};
+  if (!flags.text.paths.empty()) {
+    const auto scores = evaluate_text(stone, flags.text);
+    json["text"] = to_json(scores);
+    if (!flags.json) put_out(to_table(scores));
+  }
+  if (flags.text.paths.empty() || !flags.tasks.tasks.empty()) {
+    TaskEvalOptions options = flags.tasks;
+    if (!flags.languages.empty()) {
+      options.languages.clear();
+      for (const std::string& l : flags.languages) options.languages.push_back(parse_language(l));
+    }
+    const TaskReport report = evaluate_tasks(stone, options);
+    if (flags.verbose) print_answers(report);
+    json.update(to_json(report));
+    if (!flags.json) put_out(to_table(report));
+  }
+  if (flags.json) put_out(dump_json(json) + "\n");
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* verb = app.add_subcommand("eval", "Measure a model on texts and tasks");
+  verb->footer("Without --data and --task: all tasks.");
+  verb->add_option("-m,--model", flags->model, "Model folder")->required();
+  verb->add_option("--data", flags->text.paths,
+                   "Files, folders or globs: loss and bits per byte of each file");
+  verb->add_option("--mode", flags->text.mode,
+                   "documents, or windows of one stream (default: as the model was trained)");
+  verb->add_option("-c,--ctx-size", flags->text.context, "Tokens per row (default: the model's)");
+  verb->add_option("--task", flags->tasks.tasks,
+                   fmt::format("Of {}", fmt::join(synth_tasks(), ", ")));
+  verb->add_option("--lang", flags->languages, "en, zh (default: both)");
+  verb->add_option("-n,--questions", flags->tasks.questions, "Questions per task and language")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  verb->add_option("--level", flags->tasks.level, "Difficulty of the tasks: 0, 1 or 2")
+      ->check(CLI::Range(0, 2))
+      ->capture_default_str();
+  verb->add_option("-s,--seed", flags->tasks.seed, "Which questions")->capture_default_str();
+  verb->add_flag("--json", flags->json, "Print one JSON object");
+  verb->add_flag("-v,--verbose", flags->verbose, "Every question and answer, on standard error");
+  verb->callback([flags] { run(*flags); });
+}
+
+}  // namespace stepstone::cli
