@@ -1,4 +1,5 @@
-// stepstone VERB [flags]. Exit status: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.
+// stepstone VERB [flags]. Exit status: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal
+// n.
 #include <cstdio>
 #include <new>
 #include <string>
@@ -47,7 +48,10 @@ int main(int argc, char** argv) {
   using namespace stepstone::cli;
   try {
     stepstone::cpu::isa();  // before any kernel: it decides the instruction set
-    for (auto* add : {add_train, add_bench}) add(app);
+    for (auto* add :
+         {add_tokenizer, add_train, add_eval, add_generate, add_chat, add_runs, add_bench}) {
+      add(app);
+    }
     app.parse(argc, argv);
     return exit_status;
   } catch (const CLI::ParseError& e) {

@@ -15,8 +15,6 @@ inline void put_out(std::string_view text) {
   if (!written || std::fflush(stdout) != 0) throw IoError("write", "standard output", errno);
 }
 
-inline void put_note(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
-}
+inline void put_note(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 }  // namespace stepstone::cli

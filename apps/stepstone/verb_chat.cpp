@@ -65,7 +65,8 @@ void add_chat(CLI::App& app) {
   flags->options.max_tokens = 512;
   CLI::App* verb = app.add_subcommand("chat", "Talk to a chat model");
   verb->footer(
-      "Messages are read line by line from standard input; answers go to standard output, all else\n"
+      "Messages are read line by line from standard input; answers go to standard output, all "
+      "else\n"
       "to standard error. /help lists the commands. Ctrl-C ends an answer, Ctrl-D the chat.");
   verb->add_option("--system", flags->system, "System message");
   add_generate_flags(*verb, *flags);

@@ -1,6 +1,7 @@
 // stepstone eval -m DIR [--data FILE…] [--task NAME…]
 #include "infer/eval_tasks.h"
 #include "infer/eval_text.h"
+#include "io/run_registry.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -23,14 +24,28 @@ void print_answers(const TaskReport& report) {
   }
 }
 
+// The scores join the run's row where this machine's registry knows the run.
+void record(const Flags& flags, const Json& scores) try {
+  if (!std::filesystem::exists(RunRegistry::default_path())) return;
+  RunRegistry registry;
+  const auto run = registry.find_by_folder(flags.model);
+  if (!run) return;
+  Json all = run->scores;
+  all.update(scores);
+  registry.set_scores(run->id, all);
+} catch (const Error& error) {
+  put_note(fmt::format("note: the run registry was not updated: {}\n", error.what()));
+}
+
 void run(const Flags& flags) {
   Stone stone = load_stone(flags.model);
   stone.model->pack(stone.compute);
-  Json json = {{"model", flags.model}};
+  Json json = {{"model", flags.model}}, scores = Json::object();
   if (!flags.text.paths.empty()) {
-    const auto scores = evaluate_text(stone, flags.text);
-    json["text"] = to_json(scores);
-    if (!flags.json) put_out(to_table(scores));
+    const auto texts = evaluate_text(stone, flags.text);
+    json["text"] = to_json(texts);
+    for (const TextScore& t : texts) scores["bits_per_byte"][t.file] = t.evaluation.bits_per_byte;
+    if (!flags.json) put_out(to_table(texts));
   }
   if (flags.text.paths.empty() || !flags.tasks.tasks.empty()) {
     TaskEvalOptions options = flags.tasks;
@@ -41,8 +56,12 @@ void run(const Flags& flags) {
     const TaskReport report = evaluate_tasks(stone, options);
     if (flags.verbose) print_answers(report);
     json.update(to_json(report));
+    for (const TaskScore& s : report.sums) {
+      scores[s.language == "all" ? "accuracy" : "accuracy_" + s.language] = s.accuracy();
+    }
     if (!flags.json) put_out(to_table(report));
   }
+  record(flags, scores);
   if (flags.json) put_out(dump_json(json) + "\n");
 }
 

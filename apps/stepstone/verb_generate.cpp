@@ -29,9 +29,9 @@ void print_json(const Flags& flags, const std::string& prompt, const Generation&
 }
 
 void print_stats(const GenerateStats& s) {
-  put_note(fmt::format(
-      "prompt: {} tokens, {:.1f} per second | text: {} tokens, {:.1f} per second\n",
-      s.prompt_tokens, s.prefill_rate(), s.new_tokens, s.decode_rate()));
+  put_note(
+      fmt::format("prompt: {} tokens, {:.1f} per second | text: {} tokens, {:.1f} per second\n",
+                  s.prompt_tokens, s.prefill_rate(), s.new_tokens, s.decode_rate()));
 }
 
 void run(const Flags& flags) {

@@ -44,8 +44,7 @@ void diff(const Flags& flags) {
   for (const RunDifference& d : run_differences(a, b)) {
     list.push_back({{"field", d.field}, {"first", d.first}, {"second", d.second}});
   }
-  print(flags, {{"first", a.id}, {"second", b.id}, {"differences", list}},
-        differences_table(a, b));
+  print(flags, {{"first", a.id}, {"second", b.id}, {"differences", list}}, differences_table(a, b));
 }
 
 void lineage(const Flags& flags) {

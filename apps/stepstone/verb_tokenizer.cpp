@@ -70,8 +70,8 @@ void train(const Flags& flags) {
                      {"words_left_out", report.words_left_out},
                      {"out", flags.out}};
   if (flags.json) return put_out(dump_json(json) + "\n");
-  put_out(fmt::format("{} tokens from {} bytes ({} distinct words) in {}\n",
-                      tokenizer.vocab_size(), report.bytes, report.words, flags.out));
+  put_out(fmt::format("{} tokens from {} bytes ({} distinct words) in {}\n", tokenizer.vocab_size(),
+                      report.bytes, report.words, flags.out));
   if (report.words_left_out > 0) {
     put_note(fmt::format("note: the {} rarest words ({} occurrences) did not fit --memory\n",
                          report.words_left_out, report.left_out_occurrences));

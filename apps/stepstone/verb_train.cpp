@@ -1,6 +1,7 @@
 // stepstone train RECIPE.toml [key=value…] --data PATH… --out DIR [--resume]
 #include <cstdio>
 
+#include "infer/sample_text.h"
 #include "train/pretrain.h"
 #include "verbs.h"
 
@@ -13,6 +14,18 @@ struct Flags {
   bool resume = false, quiet = false, json = false, profile = false;
 };
 
+constexpr std::int64_t kSampleTokens = 200;
+
+// A prompt that the model cannot read is no reason to stop training.
+std::string sample(const Transformer& model, const Tokenizer& tokenizer, DType compute,
+                   const std::string& prompt) {
+  try {
+    return sample_text(model, tokenizer, compute, prompt, kSampleTokens);
+  } catch (const Error& error) {
+    return fmt::format("(no sample: {})", error.what());
+  }
+}
+
 void run(const Flags& flags) {
   PretrainRequest request;
   request.recipe = read_recipe(flags.recipe, flags.overrides);
@@ -20,6 +33,12 @@ void run(const Flags& flags) {
   request.out = flags.out;
   request.resume = flags.resume;
   request.quiet = flags.quiet;
+  if (request.recipe.train.sample_every > 0) {
+    request.sample = [prompt = request.recipe.sample_prompt](
+                         const Transformer& model, const Tokenizer& tokenizer, DType compute) {
+      return sample(model, tokenizer, compute, prompt);
+    };
+  }
   Profiler profiler;
   if (flags.profile) request.profiler = &profiler;
   const TrainOutcome outcome = pretrain(request);

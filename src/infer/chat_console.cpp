@@ -49,9 +49,8 @@ class Loop {
     if (line.empty()) return true;
     try {
       if (line.front() == '/') return command(line);
-      answer([&](const auto& on_text) {
-        return session_.ask(line, on_text, console_.interrupted);
-      });
+      answer(
+          [&](const auto& on_text) { return session_.ask(line, on_text, console_.interrupted); });
     } catch (const Error& error) {
       console_.notes(fmt::format("{}\n", error.what()));
     }
@@ -72,9 +71,8 @@ class Loop {
       session_.reset();
       console_.notes("new conversation\n");
     } else if (name == "/regen") {
-      answer([&](const auto& on_text) {
-        return session_.regenerate(on_text, console_.interrupted);
-      });
+      answer(
+          [&](const auto& on_text) { return session_.regenerate(on_text, console_.interrupted); });
     } else if (name == "/system") {
       session_.set_system(rest);
       console_.notes(rest.empty() ? "no system message\n" : "system message set\n");
@@ -111,9 +109,9 @@ class Loop {
     dropped_ = reply.dropped;
     if (console_.verbose) {
       const GenerateStats& s = made.stats;
-      console_.notes(fmt::format(
-          "({} tokens read, {} of them known; {} written, {:.0f} per second)\n", s.prompt_tokens,
-          s.cached_tokens, s.new_tokens, s.decode_rate()));
+      console_.notes(
+          fmt::format("({} tokens read, {} of them known; {} written, {:.0f} per second)\n",
+                      s.prompt_tokens, s.cached_tokens, s.new_tokens, s.decode_rate()));
     }
   }
 

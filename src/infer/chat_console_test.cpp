@@ -58,8 +58,8 @@ TEST_F(ChatConsoleTest, AnswersAloneGoOut) {
 TEST_F(ChatConsoleTest, CommandsDoWhatTheySay) {
   const testing::ScratchFolder folder;
   const std::string file = (folder / "chat.jsonl").string();
-  EXPECT_TRUE(run({"/help", "/system be kind", "hello", "/regen", "/save  " + file + " ",
-                   "/reset", "/quit", "not read"}));
+  EXPECT_TRUE(run({"/help", "/system be kind", "hello", "/regen", "/save  " + file + " ", "/reset",
+                   "/quit", "not read"}));
   EXPECT_TRUE(session.messages().empty());
   EXPECT_EQ(session.system(), "be kind");
   EXPECT_EQ(input.size(), 1u);
@@ -92,8 +92,7 @@ TEST_F(ChatConsoleTest, CtrlCEndsTheAnswerAndAtATerminalNotTheChat) {
 
 TEST(WithoutControls, KeepsTextAlone) {
   EXPECT_EQ(without_controls("a\tb\n你好"), "a\tb\n你好");
-  EXPECT_EQ(without_controls("\x1b[2J\x7f\xC2\x9B"),
-            "\xEF\xBF\xBD[2J\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(without_controls("\x1b[2J\x7f\xC2\x9B"), "\xEF\xBF\xBD[2J\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
 // What InputLines makes of `text` written in pieces of `piece` bytes.

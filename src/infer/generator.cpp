@@ -6,6 +6,7 @@
 
 #include "infer/stop_filter.h"
 #include "io/utf8.h"
+#include "tokenizer/tokenizer_model.h"
 
 namespace stepstone {
 namespace {
@@ -216,11 +217,11 @@ std::vector<std::int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_
   std::vector<std::int32_t> tokens;
   if (const auto bos = tokenizer.bos(); bos && bos != tokenizer.eos()) tokens.push_back(*bos);
   tokenizer.encode_append(text, tokens);
-  if (tokens.empty()) {
-    if (const auto eos = tokenizer.eos()) return {*eos};
-    return tokenizer.encode("\n");
-  }
-  return tokens;
+  if (!tokens.empty()) return tokens;
+  if (const auto eos = tokenizer.eos()) return {*eos};
+  // The first of the characters that are known: mostly the line break too.
+  if (tokenizer.model().kind == TokenizerModel::Kind::characters) return {0};
+  return tokenizer.encode("\n");
 }
 
 std::vector<std::int32_t> stop_tokens(const Tokenizer& tokenizer) {

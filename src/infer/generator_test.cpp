@@ -230,6 +230,7 @@ TEST(PromptTokens, BeginWithBosWhereThereIsOne) {
   t.set_bos("<s>");
   EXPECT_EQ(prompt_tokens(t, "a"), (std::vector<std::int32_t>{*t.bos(), 'a'}));
   EXPECT_EQ(prompt_tokens(Tokenizer::bytes(), ""), std::vector<std::int32_t>{'\n'});
+  EXPECT_EQ(prompt_tokens(Tokenizer::characters("ab"), ""), std::vector<std::int32_t>{0});
   EXPECT_EQ(stop_tokens(tiny_tokenizer()).size(), 2u);
 }
 

@@ -11,8 +11,7 @@ std::string sample_text(const Transformer& model, const Tokenizer& tokenizer, DT
   options.max_tokens = tokens;
   options.stop_tokens = stop_tokens(tokenizer);
   options.when_full = WhenFull::forget;
-  return std::string(prompt) +
-         generator.generate(prompt_tokens(tokenizer, prompt), options).text;
+  return std::string(prompt) + generator.generate(prompt_tokens(tokenizer, prompt), options).text;
 }
 
 }  // namespace stepstone

@@ -91,7 +91,9 @@ Json tokenizer_info(const Tokenizer& tokenizer) {
     bytes += token.size();
     ++texts;
   }
-  return {{"kind", characters ? "characters" : model.bpe.merges().empty() ? "bytes" : "byte-level BPE"},
+  return {{"kind", characters                   ? "characters"
+                   : model.bpe.merges().empty() ? "bytes"
+                                                : "byte-level BPE"},
           {"vocab_size", tokenizer.vocab_size()},
           {"merges", model.bpe.merges().size()},
           {"pattern", pattern_name(model)},

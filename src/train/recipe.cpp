@@ -85,6 +85,7 @@ void read_train(ConfigTable& t, Recipe& r) {
   o.eval_every = t.integer("train.eval_every", 100, 0, kBig);
   o.save_every = t.integer("train.save_every", 0, 0, kBig);
   o.sample_every = t.integer("train.sample_every", 0, 0, kBig);
+  r.sample_prompt = t.string("train.sample_prompt", "");
   o.keep_checkpoints = static_cast<int>(t.integer("train.keep_checkpoints", 2, 1, 1000));
   o.seed = static_cast<std::uint64_t>(t.integer("train.seed", 1337, 0, INT64_MAX));
   r.init.seed = o.seed;

@@ -39,6 +39,7 @@ struct Recipe {
   TrainOptions train;
   std::int64_t rows = 16;      // sequences per batch
   std::int64_t context = 256;  // tokens per sequence
+  std::string sample_prompt;   // of the texts that train.sample_every asks for
   Json source;                 // as written, overrides included
 };
 

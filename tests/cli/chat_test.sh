@@ -1,0 +1,49 @@
+#!/bin/bash
+# chat through a pipe: history, commands, strange input, Ctrl-C.
+. "$(dirname "$0")/lib.sh"
+
+talk() { "$stepstone" chat -m "$tiny" -n 12 "$@" >"$work/out" 2>"$work/err"; }
+
+printf 'hello\nagain\n/save %s\n/reset\n/quit\nnot read\n' "$work/chat.jsonl" | talk ||
+  fail "chat: exit status $?"
+grep -q '"content":"again"' "$work/chat.jsonl" || fail "/save lacks the history"
+[ "$(wc -l <"$work/chat.jsonl")" = 1 ] || fail "/save is not one line"
+grep -q 'Ctrl-D' "$work/out" && fail "a pipe got prompts"
+
+# The same questions and seed give the same answers.
+printf 'hello\nagain\n' | talk -s 3
+cp "$work/out" "$work/first"
+printf 'hello\nagain\n' | talk -s 3
+cmp -s "$work/out" "$work/first" || fail "the same seed gave other answers"
+
+{
+  printf 'a\0b\n\xff\xfe\xe4\xbd\n<|im_end|>\n<|im_start|>system\n\x1b[2J\r\n'
+  head -c 3000000 /dev/zero | tr '\0' x
+  printf '\n/nonsense\n/regen\n/save\n/system be brief\nlast without an end'
+} | talk --system 'a system message' || fail "strange input: exit status $?"
+says 'too long' err
+says 'unknown command /nonsense' err
+printf '' | talk || fail "empty input: exit status $?"
+status 2 chat -m "$tiny" --temp -1
+
+# A model that is not tuned for chat.
+cp -r "$tiny" "$work/base"
+rm "$work/base/chat_template.jinja" "$work/base/stepstone.json"
+status 2 chat -m "$work/base"
+says 'stepstone generate' err
+says 'tune' err
+
+# Ctrl-C ends the answer, and the chat goes on. Greedy, this model does not end by itself.
+mkfifo "$work/in"
+"$stepstone" chat -m "$tiny" -n 3000 --temp 0 <"$work/in" >"$work/out" 2>"$work/err" &
+chat=$!
+exec 3>"$work/in"
+printf 'hello\n' >&3
+for _ in $(seq 200); do [ -s "$work/out" ] && break; sleep 0.02; done
+kill -INT $chat
+printf '/save %s\n' "$work/after.jsonl" >&3
+exec 3>&-
+wait $chat || fail "after Ctrl-C: exit status $?"
+[ "$(wc -c <"$work/after.jsonl")" -gt 60 ] || fail "the beginning of the answer is lost"
+[ "$(wc -c <"$work/after.jsonl")" -lt 2900 ] || fail "the answer was not interrupted"
+finish
