@@ -78,6 +78,7 @@ namespace {
 
 struct MuonStep {
   float lr, weight_decay, momentum, row_beta2, row_correction, gradient_scale;
+  int iterations;
   DType compute;
 };
 
@@ -87,8 +88,7 @@ void normalize_rows(const MuonStep& s, float* update, float* row_moment, std::in
   double before = 0, after = 0;
   for (std::int64_t i = 0; i < rows; ++i) {
     float* row = update + i * cols;
-    double squares = 0;
-    for (std::int64_t j = 0; j < cols; ++j) squares += static_cast<double>(row[j]) * row[j];
+    const double squares = cpu::sum_of_squares(cols, row);
     const auto mean = static_cast<float>(squares / static_cast<double>(cols));
     row_moment[i] = s.row_beta2 * row_moment[i] + (1 - s.row_beta2) * mean;
     const float scale = 1 / (std::sqrt(row_moment[i] * s.row_correction) + 1e-8f);
@@ -112,7 +112,7 @@ void muon_matrix(const MuonStep& s, const float* grad, float* w, float* momentum
     momentum[i] = s.momentum * momentum[i] + (1 - s.momentum) * g;
     update[static_cast<std::size_t>(i)] = s.momentum * momentum[i] + (1 - s.momentum) * g;
   }
-  orthogonalize(update.data(), rows, cols, s.compute, workspace);
+  orthogonalize(update.data(), rows, cols, s.iterations, s.compute, workspace);
   if (s.row_beta2 > 0) normalize_rows(s, update.data(), row_moment, rows, cols);
   // Steps of equal spectral size relative to the map's natural scale: wide outputs step further.
   const float lr = s.lr * std::sqrt(std::max(1.0f, static_cast<float>(rows) /
@@ -148,6 +148,7 @@ void Optimizer::step_muon(double lr_scale, float gradient_scale) {
       .row_correction = static_cast<float>(
           1 / (1 - std::pow(static_cast<double>(config_.row_beta2), static_cast<double>(steps_)))),
       .gradient_scale = gradient_scale,
+      .iterations = config_.iterations,
       .compute = config_.compute};
   // Each matrix on one thread: many independent ones balance better than one split in two.
   parallel_for(static_cast<std::int64_t>(matrices.size()), 1,

@@ -28,6 +28,7 @@ struct OptimizerConfig {
   float momentum = 0.95f;     // Muon, Nesterov
   int momentum_warmup = 300;  // steps from 0.85 to `momentum`
   float row_beta2 = 0.95f;    // NorMuon's second moment; 0: plain Muon
+  int iterations = 5;         // of Muon's orthogonalisation, 1 to 5
   float clip = 1.0f;          // largest gradient norm; 0: off
   DType compute = DType::f32;  // of Muon's matrix products
 };

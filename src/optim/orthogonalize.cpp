@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "backend/cpu/gemm.h"
+#include "core/error.h"
+#include "optim/adamw_cpu.h"
 
 namespace stepstone {
 namespace {
@@ -24,12 +27,12 @@ constexpr float kSafety = 1.02f;
 
 }  // namespace
 
-void orthogonalize(float* x, std::int64_t rows, std::int64_t cols, DType compute,
+void orthogonalize(float* x, std::int64_t rows, std::int64_t cols, int iterations,
+                   DType compute,
                    OrthogonalizeWorkspace& workspace) {
   const std::int64_t size = rows * cols;
-  double squares = 0;
-  for (std::int64_t i = 0; i < size; ++i) squares += static_cast<double>(x[i]) * x[i];
-  const auto shrink = static_cast<float>(1 / (std::sqrt(squares) * kSafety + 1e-7));
+  const auto shrink =
+      static_cast<float>(1 / (std::sqrt(cpu::sum_of_squares(size, x)) * kSafety + 1e-7));
   for (std::int64_t i = 0; i < size; ++i) x[i] *= shrink;
 
   const bool tall = rows > cols;
@@ -47,7 +50,9 @@ void orthogonalize(float* x, std::int64_t rows, std::int64_t cols, DType compute
   };
   const auto square = [&](const float* p) { return cpu::MatrixRef{p, DType::f32, n, false}; };
 
-  for (const auto [a, b, c] : kPolarExpress) {
+  require<UsageError>(iterations >= 1 && iterations <= 5,
+                      "muon: expected 1 to 5 iterations, got {}", iterations);
+  for (const auto [a, b, c] : std::span(kPolarExpress).first(static_cast<std::size_t>(iterations))) {
     // gram = X Xᵀ (wide) or Xᵀ X (tall): n × n either way.
     cpu::gemm({.m = n,
                .n = n,

@@ -15,7 +15,7 @@ void check(std::int64_t rows, std::int64_t cols, DType compute) {
   std::vector<float> x(static_cast<std::size_t>(rows * cols));
   for (float& v : x) v = static_cast<float>(random.normal());
   OrthogonalizeWorkspace workspace;
-  orthogonalize(x.data(), rows, cols, compute, workspace);
+  orthogonalize(x.data(), rows, cols, 5, compute, workspace);
   const bool tall = rows > cols;
   const std::int64_t n = std::min(rows, cols), m = std::max(rows, cols);
   const auto at = [&](std::int64_t i, std::int64_t k) {
@@ -42,7 +42,7 @@ TEST(Orthogonalize, GramIsNearIdentity) {
 TEST(Orthogonalize, ZeroStaysZero) {
   std::vector<float> x(12, 0.0f);
   OrthogonalizeWorkspace workspace;
-  orthogonalize(x.data(), 3, 4, DType::f32, workspace);
+  orthogonalize(x.data(), 3, 4, 5, DType::f32, workspace);
   for (const float v : x) EXPECT_EQ(v, 0.0f);
 }
 

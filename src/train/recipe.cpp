@@ -125,6 +125,7 @@ void read_optim(ConfigTable& t, Recipe& r) {
   o.momentum = static_cast<float>(t.real("optim.momentum", 0.95, 0, 0.9999));
   o.momentum_warmup = static_cast<int>(t.integer("optim.momentum_warmup", 300, 0, 1 << 30));
   o.row_beta2 = static_cast<float>(t.real("optim.row_beta2", 0.95, 0, 0.9999));
+  o.iterations = static_cast<int>(t.integer("optim.iterations", 5, 1, 5));
   o.clip = lr("optim.clip", 1.0);
   o.compute = r.train.compute;
   r.train.z_loss = lr("optim.z_loss", 0);
