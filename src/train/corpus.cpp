@@ -1,51 +1,176 @@
 #include "train/corpus.h"
 
-#include "io/file.h"
+#include "data/readers.h"
+#include "data/shards.h"
+#include "data/tokenize.h"
 #include "io/hash.h"
+#include "tokenizer/train_bpe.h"
 
 namespace stepstone {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_all(const Recipe& recipe) {
-  require<UsageError>(!recipe.data.paths.empty(), "data.paths: name a text file, or use --data");
-  std::string text;
-  for (const std::string& path : recipe.data.paths) text += read_file(path);
-  require(!text.empty(), "{}: the corpus is empty", recipe.data.paths.front());
-  return text;
+constexpr const char* kEndOfText = "<|endoftext|>";
+
+Pattern pattern_of(const std::string& name) {
+  if (name == "gpt2") return Pattern::gpt2;
+  if (name == "cl100k" || name == "llama3") return Pattern::cl100k;  // the same expression
+  if (name == "qwen2") return Pattern::qwen2;
+  throw UsageError(fmt::format("tokenizer.pattern: unknown pattern \"{}\"", name));
+}
+
+// All text of a chat, for counting words.
+void append_messages(const Document& document, std::string& text) {
+  for (const Message& m : document.messages) text += m.content + "\n";
+}
+
+TextSource texts_of(DocumentReader& reader) {
+  return [&reader, document = Document()](std::string& text) mutable {
+    if (!reader.next(document)) return false;
+    text = document.text;
+    append_messages(document, text);
+    return true;
+  };
+}
+
+std::string all_text(const std::vector<fs::path>& files) {
+  DocumentReader reader(files, {.text_split = TextSplit::file});
+  const TextSource next = texts_of(reader);
+  std::string all, text;
+  while (next(text)) all += text;
+  return all;
+}
+
+Tokenizer train_tokenizer(const TokenizerRecipe& recipe, const std::vector<fs::path>& files) {
+  std::vector<std::string> specials = {kEndOfText};
+  for (const std::string& s : ChatTemplate::special_tokens()) specials.push_back(s);
+  BpeTrainOptions options;
+  options.vocab_size = static_cast<std::int32_t>(recipe.vocab_size);
+  options.pattern = pattern_of(recipe.pattern);
+  options.special_tokens = specials;
+  DocumentReader reader(files);
+  Tokenizer tokenizer = train_bpe(texts_of(reader), options);
+  tokenizer.set_eos(kEndOfText);
+  tokenizer.set_pad(kEndOfText);
+  return tokenizer;
+}
+
+Tokenizer make_tokenizer(const Recipe& recipe, const std::vector<fs::path>& files,
+                         const fs::path& run) {
+  const TokenizerRecipe& t = recipe.tokenizer;
+  if (fs::exists(run / "tokenizer.json")) return Tokenizer::load(run);
+  Tokenizer tokenizer = t.kind == "file"    ? Tokenizer::load(t.path)
+                        : t.kind == "char"  ? Tokenizer::characters(all_text(files))
+                        : t.kind == "bytes" ? Tokenizer::bytes()
+                                            : train_tokenizer(t, files);
+  tokenizer.save(run);
+  return tokenizer;
+}
+
+struct Split {
+  std::vector<MixtureEntry> train;
+  Dataset validation;
+};
+
+// One stream cut into training and validation at a place, as nanoGPT does it.
+Split make_windows(const Recipe& recipe, const std::vector<fs::path>& files,
+                   const Tokenizer& tokenizer) {
+  std::vector<std::int32_t> ids;
+  tokenizer.encode_append(all_text(files), ids);
+  const Dataset all = Dataset::from_tokens(ids);
+  const auto cut =
+      static_cast<std::int64_t>(static_cast<double>(ids.size()) * (1 - recipe.data.val_fraction));
+  const std::int64_t val_tokens = recipe.data.val_tokens;
+  std::int64_t end = all.tokens();
+  if (val_tokens > 0) end = std::min(end, cut + val_tokens + 1);
+  return {{{all.slice(0, cut), 1.0}}, all.slice(cut, end)};
+}
+
+// Shards of one source of the mixture; made once per run.
+void make_shards(const Recipe& recipe, const std::vector<fs::path>& files, const fs::path& folder,
+                 const Tokenizer& tokenizer) {
+  if (is_shard_folder(folder / "train") && is_shard_folder(folder / "val")) return;
+  fs::create_directories(folder);
+  ShardOptions options;
+  options.vocab_size = tokenizer.vocab_size();
+  options.tokenizer_hash = tokenizer_hash(tokenizer);
+  options.mask = true;
+  ShardWriter train(folder / "train", options), val(folder / "val", options);
+  DocumentReader reader(files);
+  TokenizeOptions tokenize;
+  tokenize.val_fraction = recipe.data.val_fraction;
+  tokenize_corpus(reader, tokenizer, tokenize, train, &val);
+  require(train.tokens() > 0, "{}: no document is left for training", files.front().string());
+  require(val.tokens() > 0,
+          "{}: no document is left for validation; raise data.val_fraction, add documents, or use "
+          "data.mode = \"windows\"",
+          files.front().string());
+  train.finish();
+  val.finish();
+}
+
+Dataset open_source(const fs::path& folder, const Tokenizer& tokenizer) {
+  OpenedShards shards = open_shards(folder);
+  require_tokenizer(shards, folder, tokenizer_hash(tokenizer), tokenizer.vocab_size());
+  return shards.dataset;
+}
+
+// The first documents up to `tokens` (0: all).
+Dataset head(const Dataset& dataset, std::int64_t tokens) {
+  if (tokens <= 0 || dataset.tokens() <= tokens) return dataset;
+  std::int64_t end = 0;
+  for (std::int64_t i = 0; i < dataset.documents() && end < tokens; ++i) {
+    end = dataset.document(i).end;
+  }
+  return dataset.slice(0, end);
+}
+
+Split make_documents(const Recipe& recipe, const std::vector<fs::path>& files,
+                     const Tokenizer& tokenizer, const fs::path& run) {
+  const DataRecipe& data = recipe.data;
+  // With weights each path is a dataset of its own, without them all are one.
+  const std::size_t sources = data.weights.empty() ? 1 : data.paths.size();
+  std::vector<MixtureEntry> train;
+  for (std::size_t i = 0; i < sources; ++i) {
+    const auto folder = run / "data" / std::to_string(i);
+    const auto mine =
+        data.weights.empty() ? files : find_corpus_files(std::span(&data.paths[i], 1));
+    make_shards(recipe, mine, folder, tokenizer);
+    train.push_back(
+        {open_source(folder / "train", tokenizer), data.weights.empty() ? 1.0 : data.weights[i]});
+  }
+  return {std::move(train),
+          head(open_source(run / "data" / "0" / "val", tokenizer), data.val_tokens)};
 }
 
 }  // namespace
 
 SamplerOptions Corpus::sampling(const Recipe& recipe) const {
   SamplerOptions options;
-  options.mode =
-      recipe.data.mode == "windows" ? SamplingMode::contiguous : SamplingMode::packed;
+  options.mode = recipe.data.mode == "windows" ? SamplingMode::contiguous : SamplingMode::packed;
   options.rows = recipe.rows;
   options.cols = recipe.context;
   options.seed = recipe.train.seed;
   options.pad_id = tokenizer.pad().value_or(0);
-  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    const auto bytes = tokenizer.is_special(id) ? 0 : tokenizer.token_bytes(id).size();
-    options.token_bytes.push_back(static_cast<std::int32_t>(bytes));
-  }
+  options.token_bytes = token_byte_lengths(tokenizer);
   return options;
 }
 
-Corpus prepare_corpus(const Recipe& recipe, const fs::path& run) {
-  (void)run;
-  const std::string text = read_all(recipe);
-  Tokenizer tokenizer =
-      recipe.tokenizer.kind == "char" ? Tokenizer::characters(text) : Tokenizer::bytes();
-  const auto ids = tokenizer.encode(text);
-  const Dataset all = Dataset::from_tokens(ids);
-  const auto cut = static_cast<std::int64_t>(static_cast<double>(ids.size()) *
-                                             (1 - recipe.data.val_fraction));
-  return {tokenizer,
-          {{all.slice(0, cut), 1.0}},
-          all.slice(cut, all.tokens()),
-          {{"files", recipe.data.paths}, {"xxh3", hash_bytes(text).hex()}}};
+Corpus prepare_corpus(const Recipe& recipe, const fs::path& run, const Tokenizer* given) {
+  const DataRecipe& data = recipe.data;
+  require<UsageError>(!data.paths.empty(),
+                      "data.paths: name files, folders or globs there, or use --data");
+  require<UsageError>(data.weights.empty() || data.weights.size() == data.paths.size(),
+                      "data.weights: {} weights for {} paths", data.weights.size(),
+                      data.paths.size());
+  const auto files = find_corpus_files(data.paths);
+  const Tokenizer tokenizer = given ? *given : make_tokenizer(recipe, files, run);
+  Split split = data.mode == "windows" ? make_windows(recipe, files, tokenizer)
+                                       : make_documents(recipe, files, tokenizer, run);
+  Json sources = Json::object();
+  for (const fs::path& file : files) sources[file.string()] = hash_file(file).hex();
+  return {tokenizer, std::move(split.train), std::move(split.validation), std::move(sources)};
 }
 
 }  // namespace stepstone

@@ -19,8 +19,10 @@ struct Corpus {
   SamplerOptions sampling(const Recipe& recipe) const;
 };
 
-// Reads, tokenises and splits. The tokenizer is trained on the data unless the recipe names one;
-// a tokenizer.json already in `run` is used again (a resumed run). Tokens are kept in <run>/data.
-Corpus prepare_corpus(const Recipe& recipe, const std::filesystem::path& run);
+// Reads, tokenises and splits. The tokenizer is `given`, or the one that the recipe describes; a
+// tokenizer.json already in `run` is used again (a resumed run). Documents are kept as token
+// shards in <run>/data. Chats have loss on the assistant's tokens only.
+Corpus prepare_corpus(const Recipe& recipe, const std::filesystem::path& run,
+                      const Tokenizer* given = nullptr);
 
 }  // namespace stepstone

@@ -10,13 +10,15 @@
 
 namespace stepstone {
 
+// Text from a model as it is, for samples during training.
+using SampleFn = std::function<std::string(const Transformer&, const Tokenizer&, DType compute)>;
+
 struct PretrainRequest {
   Recipe recipe;
   std::filesystem::path out;
   bool resume = false;
   bool quiet = false;
-  // Text from the model as it is, for samples during training; may be empty.
-  std::function<std::string(const Transformer&, const Tokenizer&, DType compute)> sample;
+  SampleFn sample;  // may be empty
   Profiler* profiler = nullptr;
 };
 

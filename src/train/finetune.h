@@ -1,0 +1,23 @@
+// `stepstone tune`: supervised chat tuning of a stone.
+#pragma once
+
+#include <filesystem>
+
+#include "train/pretrain.h"
+
+namespace stepstone {
+
+struct FinetuneRequest {
+  Recipe recipe;  // its [model] and [tokenizer] sections are the stone's
+  std::filesystem::path stone, out;
+  bool resume = false;
+  bool quiet = false;
+  SampleFn sample;
+};
+
+// Chats ({"messages"}) with loss on the assistant's tokens, in ChatML, packed without leakage.
+// ChatML's control tokens are added to a tokenizer that lacks them, and rows to the embedding.
+// Leaves a chat model in `out`.
+TrainOutcome finetune(const FinetuneRequest& request);
+
+}  // namespace stepstone

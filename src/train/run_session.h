@@ -1,0 +1,32 @@
+// What pretraining and tuning share: the run folder, the registry entry, the loop with its
+// callbacks, the artefact and the report.
+#pragma once
+
+#include <filesystem>
+
+#include "train/corpus.h"
+#include "train/pretrain.h"
+
+namespace stepstone {
+
+struct RunSession {
+  std::string kind;  // "pretrain" or "tune"
+  std::filesystem::path out;
+  bool resume = false;
+  bool quiet = false;
+  SampleFn sample;
+  Profiler* profiler = nullptr;
+  std::string chat_template;
+  std::vector<std::filesystem::path> parents;  // folders of the stones that it comes from
+};
+
+// Throws UsageError for a folder that already holds a run, unless it is to be resumed; makes it
+// otherwise.
+void open_run_folder(const std::filesystem::path& out, bool resume);
+
+// Trains `model` on `corpus` and leaves the artefact and report.html in the run's folder. A run
+// stopped by a signal leaves a checkpoint.
+TrainOutcome run_training(const RunSession& session, const Recipe& recipe, Transformer& model,
+                          const Corpus& corpus);
+
+}  // namespace stepstone
