@@ -46,6 +46,8 @@ void RunLog::begin(std::int64_t step) {
   events_ = std::make_unique<TensorBoardWriter>(run_ / "tensorboard", purge);
 }
 
+std::vector<Json> RunLog::read() const { return read_entries(run_ / kLogName, INT64_MAX); }
+
 void RunLog::write(const Json& entry) {
   const std::string line = dump_json(entry) + "\n";
   file_.write(line.data(), line.size());

@@ -32,6 +32,8 @@ class RunLog {
   void message(const std::string& line);
 
   const std::vector<Json>& entries() const { return entries_; }
+  // The entries of a finished run's log, from its file.
+  std::vector<Json> read() const;
 
  private:
   std::filesystem::path run_;
