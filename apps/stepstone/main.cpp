@@ -48,8 +48,8 @@ int main(int argc, char** argv) {
   using namespace stepstone::cli;
   try {
     stepstone::cpu::isa();  // before any kernel: it decides the instruction set
-    for (auto* add :
-         {add_tokenizer, add_train, add_eval, add_generate, add_chat, add_runs, add_bench}) {
+    for (auto* add : {add_speedrun, add_data, add_tokenizer, add_train, add_tune, add_eval,
+                      add_generate, add_chat, add_runs, add_bench}) {
       add(app);
     }
     app.parse(argc, argv);

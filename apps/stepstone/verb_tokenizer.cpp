@@ -1,6 +1,7 @@
 // stepstone tokenizer train | encode | decode | info
 #include <unistd.h>
 
+#include "io/utf8.h"
 #include "data/readers.h"
 #include "io/file.h"
 #include "output.h"

@@ -64,7 +64,7 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
 // model.safetensors.index.json names. Tensors as of SafetensorsFile::tensor.
 TensorMap load_safetensors_folder(const std::filesystem::path& folder);
 
-struct ShardOptions {
+struct SafetensorsShardOptions {
   std::uint64_t max_shard_bytes = std::uint64_t{5} << 30;  // a larger tensor gets its own shard
   SafetensorsMetadata metadata = {{"format", "pt"}};
 };
@@ -72,6 +72,6 @@ struct ShardOptions {
 // The reverse. Each file is atomic, the set is not, so shards are only written where no model
 // stands: use an AtomicFolder to replace one. Throws UsageError otherwise.
 void write_safetensors_folder(const std::filesystem::path& folder, const TensorMap& tensors,
-                              const ShardOptions& options = {});
+                              const SafetensorsShardOptions& options = {});
 
 }  // namespace stepstone

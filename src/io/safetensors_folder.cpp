@@ -64,7 +64,7 @@ TensorMap load_safetensors_folder(const fs::path& folder) {
 }
 
 void write_safetensors_folder(const fs::path& folder, const TensorMap& tensors,
-                              const ShardOptions& options) {
+                              const SafetensorsShardOptions& options) {
   const std::vector<TensorMap> shards = split(tensors, options.max_shard_bytes);
   const auto must_be_absent = [&](const char* name) {
     require<UsageError>(kind_of(folder / name) == FileKind::none,
