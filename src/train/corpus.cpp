@@ -43,12 +43,11 @@ std::string all_text(const std::vector<fs::path>& files) {
 }
 
 Tokenizer train_tokenizer(const TokenizerRecipe& recipe, const std::vector<fs::path>& files) {
-  std::vector<std::string> specials = {kEndOfText};
-  for (const std::string& s : ChatTemplate::special_tokens()) specials.push_back(s);
+  const auto specials = ChatTemplate::special_tokens();  // kEndOfText among them
   BpeTrainOptions options;
   options.vocab_size = static_cast<std::int32_t>(recipe.vocab_size);
   options.pattern = pattern_of(recipe.pattern);
-  options.special_tokens = specials;
+  options.special_tokens.assign(specials.begin(), specials.end());
   DocumentReader reader(files);
   Tokenizer tokenizer = train_bpe(texts_of(reader), options);
   tokenizer.set_eos(kEndOfText);
