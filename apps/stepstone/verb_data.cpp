@@ -93,7 +93,7 @@ struct TokenizeFlags {
 
 void run_tokenize(const TokenizeFlags& flags) {
   const Tokenizer tokenizer = Tokenizer::load(flags.tokenizer);
-  ShardOptions options;
+  TokenShardOptions options;
   options.vocab_size = tokenizer.vocab_size();
   options.tokenizer_hash = tokenizer_hash(tokenizer);
   options.mask = true;

@@ -200,7 +200,7 @@ bool is_shard_folder(const std::filesystem::path& folder) {
   }
 }
 
-ShardWriter::ShardWriter(std::filesystem::path folder, const ShardOptions& options)
+ShardWriter::ShardWriter(std::filesystem::path folder, const TokenShardOptions& options)
     : folder_(checked_target(std::move(folder))), options_(options) {
   require<UsageError>(options.vocab_size > 0 && options.vocab_size <= std::int64_t{1} << 31,
                       "shards: a vocabulary of {} tokens", options.vocab_size);

@@ -38,7 +38,7 @@
 
 namespace stepstone {
 
-struct ShardOptions {
+struct TokenShardOptions {
   std::int64_t vocab_size = 0;
   Hash128 tokenizer_hash = {};  // what the reader will compare with its tokenizer
   bool mask = false;            // documents come with a loss mask
@@ -50,7 +50,7 @@ struct ShardOptions {
 // other folder is refused (UsageError). IoError when the disk refuses.
 class ShardWriter {
  public:
-  ShardWriter(std::filesystem::path folder, const ShardOptions& options);
+  ShardWriter(std::filesystem::path folder, const TokenShardOptions& options);
 
   // One document. `mask`: one entry (0 or 1) per token where options.mask is set, else empty.
   // `text_bytes`: bytes of text that the tokens stand for. Ids outside the vocabulary: UsageError.
@@ -75,7 +75,7 @@ class ShardWriter {
   void write_shard();
 
   AtomicFolder folder_;
-  ShardOptions options_;
+  TokenShardOptions options_;
   std::vector<std::uint32_t> tokens_;
   std::vector<std::uint64_t> starts_ = {0};
   std::vector<std::uint8_t> mask_;

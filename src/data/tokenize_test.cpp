@@ -23,7 +23,7 @@ Tokenizer chat_tokenizer() {
   return tokenizer;
 }
 
-ShardOptions shard_options(const Tokenizer& tokenizer, bool mask) {
+TokenShardOptions shard_options(const Tokenizer& tokenizer, bool mask) {
   return {tokenizer.vocab_size(), tokenizer_hash(tokenizer), mask, 5000};
 }
 

@@ -91,7 +91,7 @@ void make_shards(const Recipe& recipe, const std::vector<fs::path>& files, const
                  const Tokenizer& tokenizer) {
   if (is_shard_folder(folder / "train") && is_shard_folder(folder / "val")) return;
   fs::create_directories(folder);
-  ShardOptions options;
+  TokenShardOptions options;
   options.vocab_size = tokenizer.vocab_size();
   options.tokenizer_hash = tokenizer_hash(tokenizer);
   options.mask = true;
