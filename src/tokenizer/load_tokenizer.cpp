@@ -186,7 +186,7 @@ void fill_character_model(const Vocabulary& vocabulary, const std::string& unkno
   for (std::int32_t id = 0; id < model.tokens.size(); ++id) {
     const std::string& token = *tokens[id];
     const Utf8Step step = utf8_step(token.data(), token.data() + token.size());
-    if (token == unknown) {
+    if (token == unknown && model.added_flags[id] == 0) {
       model.unknown = id;
     } else if (model.added_flags[id] == 0) {
       if (static_cast<std::size_t>(step.length) != token.size()) {
@@ -279,6 +279,15 @@ std::shared_ptr<TokenizerModel> read_tokenizer_json(const std::filesystem::path&
   return model;
 }
 
+// Qwen2 comes in GPT-2's two files too; its configuration tells that they go with another pattern
+// and a normalizer.
+bool names_qwen2(const std::filesystem::path& config) {
+  if (!std::filesystem::exists(config)) return false;
+  const Json json = read_json(config);
+  return json.is_object() && get_or<std::string>(json, "tokenizer_class", config.string(),
+                                                 std::string()) == "Qwen2Tokenizer";
+}
+
 // GPT-2's vocab.json and merges.txt, and an added_tokens.json beside them. A token that no merge
 // makes, such as <|endoftext|>, is a control token.
 std::shared_ptr<TokenizerModel> read_vocab_and_merges(const std::filesystem::path& folder) {
@@ -324,8 +333,7 @@ std::shared_ptr<TokenizerModel> read_vocab_and_merges(const std::filesystem::pat
   std::sort(vocabulary.added.begin(), vocabulary.added.end(),
             [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   auto model = std::make_shared<TokenizerModel>();
-  // Qwen2 comes in the same two files; its pattern and normalizer go with its vocabulary.
-  const bool qwen2 = vocabulary.ids.size() > 100'000;
+  const bool qwen2 = names_qwen2(folder / "tokenizer_config.json");
   model->splits.push_back({.pattern = qwen2 ? Pattern::qwen2 : Pattern::gpt2});
   model->compose = qwen2;
   fill_byte_model(vocabulary, *model);

@@ -268,6 +268,24 @@ TEST(LoadTokenizer, PairOfFiles) {
   }
 }
 
+TEST(LoadTokenizer, PairOfFilesOfQwen2) {
+  const testing::ScratchFolder folder;
+  Json vocab = good()["model"]["vocab"];
+  vocab["<|end|>"] = 256;
+  vocab["12"] = 259;
+  testing::put(folder / "vocab.json", vocab.dump());
+  testing::put(folder / "merges.txt", "a b\nab c\n1 2\n");
+  EXPECT_EQ(Tokenizer::load(folder.path()).encode("12").size(), 1u);
+  testing::put(folder / "tokenizer_config.json", R"({"tokenizer_class": "Qwen2Tokenizer"})");
+  EXPECT_EQ(Tokenizer::load(folder.path()).encode("12").size(), 2u);  // digits stand alone
+}
+
+TEST(LoadTokenizer, AControlTokenIsNotTheUnknownCharacter) {
+  Json json = good_characters();
+  json["added_tokens"] = {{{"id", 3}, {"content", "<unk>"}, {"special", true}}};
+  EXPECT_THROW(load_text(json.dump()).encode("z"), Error);
+}
+
 TEST(LoadTokenizer, ConfigNamesTheRoles) {
   const testing::ScratchFolder folder;
   testing::put(folder / "tokenizer.json", good().dump());
