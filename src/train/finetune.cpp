@@ -42,7 +42,7 @@ TrainOutcome finetune(const FinetuneRequest& request) {
   Recipe recipe = request.recipe;
   require<UsageError>(recipe.data.mode == "documents",
                       "data.mode: chats are packed as \"documents\", not \"{}\"", recipe.data.mode);
-  open_run_folder(request.out, request.resume);
+  const RunFolder folder(request.out, request.resume);
   Stone stone = load_stone(request.stone);
   for (const std::string& token : ChatTemplate::special_tokens()) {
     stone.tokenizer.add_special(token);

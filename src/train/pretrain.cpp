@@ -6,7 +6,7 @@ namespace stepstone {
 
 TrainOutcome pretrain(const PretrainRequest& request) {
   Recipe recipe = request.recipe;
-  open_run_folder(request.out, request.resume);
+  const RunFolder folder(request.out, request.resume);
   const Corpus corpus = prepare_corpus(recipe, request.out);
   recipe.model.vocab_size = corpus.tokenizer.vocab_size();
   Transformer model(recipe.model);

@@ -1,6 +1,7 @@
 #include "train/run_session.h"
 
-#include <fmt/chrono.h>
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include "core/version.h"
 #include "io/run_registry.h"
@@ -107,7 +108,7 @@ class Registration {
 
 }  // namespace
 
-void open_run_folder(const fs::path& out, bool resume) {
+RunFolder::RunFolder(const fs::path& out, bool resume) {
   const bool used = fs::exists(out / "stepstone.json") || !checkpoint_steps(out).empty();
   require<UsageError>(resume || !used,
                       "{}: already holds a run; use --resume to go on with it, or another --out",
@@ -115,6 +116,9 @@ void open_run_folder(const fs::path& out, bool resume) {
   std::error_code error;
   fs::create_directories(out, error);
   if (error) throw IoError("create", out.string(), error.value());
+  lock_ = File::open(out / ".lock", O_RDWR | O_CREAT);
+  require<UsageError>(flock(lock_.descriptor(), LOCK_EX | LOCK_NB) == 0,
+                      "{}: another process is training there", out.string());
 }
 
 TrainOutcome run_training(const RunSession& session, const Recipe& recipe, Transformer& model,

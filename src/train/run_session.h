@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "io/file.h"
 #include "train/corpus.h"
 #include "train/pretrain.h"
 
@@ -20,9 +21,16 @@ struct RunSession {
   std::vector<std::filesystem::path> parents;  // folders of the stones that it comes from
 };
 
-// Throws UsageError for a folder that already holds a run, unless it is to be resumed; makes it
-// otherwise.
-void open_run_folder(const std::filesystem::path& out, bool resume);
+// A run's folder, held by this process alone while the object lives.
+class RunFolder {
+ public:
+  // Makes the folder. Throws UsageError when it already holds a run that is not to be resumed, or
+  // when another process is at work in it.
+  RunFolder(const std::filesystem::path& out, bool resume);
+
+ private:
+  File lock_;
+};
 
 // Trains `model` on `corpus` and leaves the artefact and report.html in the run's folder. A run
 // stopped by a signal leaves a checkpoint.
