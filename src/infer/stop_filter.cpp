@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "io/utf8.h"
 
 namespace stepstone {
 namespace {
@@ -21,6 +22,8 @@ std::size_t open_length(std::string_view text, std::string_view stop) {
 StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {
   for (const std::string& stop : stops_) {
     require<UsageError>(!stop.empty(), "a stop string must not be empty");
+    require<UsageError>(is_utf8(stop),
+                        "a stop string must be UTF-8: no text ends within a character");
   }
 }
 

@@ -10,7 +10,7 @@ namespace stepstone {
 
 class StopFilter {
  public:
-  // Throws UsageError for an empty string among `stops`.
+  // Throws UsageError for a stop string that is empty or not UTF-8.
   explicit StopFilter(std::vector<std::string> stops);
 
   // What may be shown after this piece. Text that could be the beginning of a stop string is held

@@ -56,7 +56,10 @@ TEST(StopFilter, HoldsBackNoMoreThanItMust) {
   EXPECT_EQ(filter.push("later"), "");
 }
 
-TEST(StopFilter, RefusesTheEmptyString) { EXPECT_THROW(StopFilter({"a", ""}), UsageError); }
+TEST(StopFilter, RefusesWhatIsNoText) {
+  EXPECT_THROW(StopFilter({"a", ""}), UsageError);
+  EXPECT_THROW(StopFilter({"\xE4\xBD"}), UsageError);
+}
 
 }  // namespace
 }  // namespace stepstone

@@ -20,9 +20,10 @@ status 0 generate -m "$tiny" -f "$work/prompt.txt" -n 40 --temp 2 -s 7
 cmp -s "$work/out" "$work/first" || fail "-f gave another text than -p"
 
 # A stop string ends the text before it.
-stop=$(head -c 12 "$work/first" | tail -c 3)
+stop=$(LC_ALL=C grep -ao '[!-~]' "$work/first" | sed -n 5p)
 status 0 generate -m "$tiny" -p 'Once upon' -n 40 --temp 2 -s 7 --stop "$stop" --json
 says '"stopped_by":"stop_string"' out
+status 2 generate -m "$tiny" -p x --stop $'\xe4\xbd'
 # More than the context holds.
 status 0 generate -m "$tiny" -p x -c 128 -n 400 --temp 0 --ignore-eos --json
 says '"new_tokens":400' out
