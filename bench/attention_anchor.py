@@ -4,7 +4,8 @@
   bench/attention_anchor.py BUILD/bench/attention/attention_bench [--rounds N] [--threads N] [--json FILE]
 
 Both take turns on every problem; the fastest run counts. Needs a Python with torch
-(bench/venv.sh). PyTorch gets the same packed qkv and gives the same packed gradient.
+(bench/venv.sh). On a busy machine, --threads 1 and problems of a millisecond (--problem) still give
+undisturbed runs. PyTorch gets the same packed qkv and gives the same packed gradient.
 """
 import argparse
 import json
@@ -76,6 +77,8 @@ def main():
     parser.add_argument("bench")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--problem", action="append", metavar="'train f32 1 256 2 2 64'",
+                        help="instead of the usual ones; as attention_bench.cpp explains")
     parser.add_argument("--json")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
@@ -90,27 +93,29 @@ def main():
 
     rows = []
     anchors = {"train": torch_train, "decode": torch_decode}
-    for kind, problems in (("train", TRAIN), ("decode", DECODE)):
-        for problem in problems:
-            pairs = [(ask(kind, problem), anchors[kind](torch, *problem)) for _ in range(args.rounds)]
-            mine, theirs = ([min(x) for x in zip(*side)] for side in zip(*pairs))
-            row = {"kind": kind, "problem": problem, "ms": mine, "torch_ms": theirs}
-            row["ratio"] = sum(theirs) / sum(mine)
-            text = f"{kind:6} {' '.join(map(str, problem)):28}"
-            if kind == "train":
-                _, batch, t, heads, _, d = problem
-                flops = 4 * batch * heads * d * t * (t + 1) / 2
-                row["gflops"] = [flops / mine[0] / 1e6, 2.5 * flops / mine[1] / 1e6]
-                text += "  GFLOP/s {:4.0f} {:4.0f}".format(*row["gflops"])
-            else:
-                dtype, past, _, kv_heads, d = problem
-                size = 2 * (past + 1) * kv_heads * d * {"f32": 4, "bf16": 2}[dtype]
-                row["gbytes"] = size / mine[0] / 1e6
-                text += f"  GB/s {row['gbytes']:7.1f} "
-            text += "  ms " + " ".join(f"{x:.3f}" for x in mine)
-            text += "  torch ms " + " ".join(f"{x:.3f}" for x in theirs)
-            print(f"{text}  ratio {row['ratio']:.2f}", flush=True)
-            rows.append(row)
+    problems = [("train", *p) for p in TRAIN] + [("decode", *p) for p in DECODE]
+    if args.problem:
+        problems = [(k, d, *map(int, n)) for k, d, *n in (p.split() for p in args.problem)]
+    for kind, *problem in problems:
+        pairs = [(ask(kind, problem), anchors[kind](torch, *problem)) for _ in range(args.rounds)]
+        mine, theirs = ([min(x) for x in zip(*side)] for side in zip(*pairs))
+        row = {"kind": kind, "problem": problem, "ms": mine, "torch_ms": theirs}
+        row["ratio"] = sum(theirs) / sum(mine)
+        text = f"{kind:6} {' '.join(map(str, problem)):28}"
+        if kind == "train":
+            _, batch, t, heads, _, d = problem
+            flops = 4 * batch * heads * d * t * (t + 1) / 2
+            row["gflops"] = [flops / mine[0] / 1e6, 2.5 * flops / mine[1] / 1e6]
+            text += "  GFLOP/s {:4.0f} {:4.0f}".format(*row["gflops"])
+        else:
+            dtype, past, _, kv_heads, d = problem
+            size = 2 * (past + 1) * kv_heads * d * {"f32": 4, "bf16": 2}[dtype]
+            row["gbytes"] = size / mine[0] / 1e6
+            text += f"  GB/s {row['gbytes']:7.1f} "
+        text += "  ms " + " ".join(f"{x:.3f}" for x in mine)
+        text += "  torch ms " + " ".join(f"{x:.3f}" for x in theirs)
+        print(f"{text}  ratio {row['ratio']:.2f}", flush=True)
+        rows.append(row)
     ours.stdin.close()
     ours.wait()
     mean = math.exp(statistics.fmean(math.log(r["ratio"]) for r in rows))

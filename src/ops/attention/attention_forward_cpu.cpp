@@ -67,9 +67,15 @@ class RunningAttention {
     const KeyRange all = keys_of(0, rows_);
     for (std::int64_t first = all.begin / kKeyBlock * kKeyBlock; first < all.end;
          first += kKeyBlock) {
-      const Block block = fetch(first, std::min(kKeyBlock, all.end - first));
-      for (std::int64_t r = 0; r < rows_; r += kTileRows) {
-        add_block(r, std::min<std::int64_t>(kTileRows, rows_ - r), first, block);
+      const std::int64_t keys = std::min(kKeyBlock, all.end - first);
+      if (!args_.blocked) {
+        add_keys(first, pack(first, keys));
+      } else if constexpr (std::is_same_v<T, float>) {
+        add_keys(first, cached(first));
+      } else if (rows_ <= kTileRows) {
+        add_keys(first, cached(first));
+      } else {
+        add_keys(first, widen(cached(first), keys));
       }
     }
     if (args_.y_dtype == DType::bf16) {
@@ -80,9 +86,10 @@ class RunningAttention {
   }
 
  private:
+  template <typename B>
   struct Block {
-    const float* k;  // [head_dim, kKeyBlock]
-    const float* v;  // [kKeyBlock, padded]
+    const B* k;  // [head_dim, kKeyBlock]
+    const B* v;  // [kKeyBlock, padded]
   };
 
   // Row r counts from the task's begin.
@@ -100,29 +107,35 @@ class RunningAttention {
             ops::visible_keys(config_, position(end - 1), length_).end};
   }
 
-  Block fetch(std::int64_t first, std::int64_t n) const {
-    const T* k = static_cast<const T*>(task_.sequence->k);
-    const T* v = static_cast<const T*>(task_.sequence->v);
-    if (!args_.blocked) {
-      const std::int64_t at = first * args_.kv_stride + task_.kv_head * d_;
-      pack_transposed(n, d_, k + at, args_.kv_stride, k_);
-      pack_rows(n, d_, padded_, v + at, args_.kv_stride, v_);
-      return {k_, v_};
-    }
+  Block<float> pack(std::int64_t first, std::int64_t keys) const {
+    const std::int64_t at = first * args_.kv_stride + task_.kv_head * d_;
+    const T* k = static_cast<const T*>(task_.sequence->k) + at;
+    const T* v = static_cast<const T*>(task_.sequence->v) + at;
+    pack_transposed(keys, d_, k, args_.kv_stride, k_);
+    pack_rows(keys, d_, padded_, v, args_.kv_stride, v_);
+    return {k_, v_};
+  }
+  Block<T> cached(std::int64_t first) const {
     const std::int64_t block = first / kKeyBlock * config_.kv_heads + task_.kv_head;
-    k += block * kKeyBlock * d_;
-    v += block * kKeyBlock * padded_;
-    if constexpr (std::is_same_v<T, float>) {
-      return {k, v};
-    } else {
-      pack_rows(1, kKeyBlock * d_, kKeyBlock * d_, k, 0, k_);
-      pack_rows(1, n * padded_, n * padded_, v, 0, v_);
-      return {k_, v_};
+    return {static_cast<const T*>(task_.sequence->k) + block * kKeyBlock * d_,
+            static_cast<const T*>(task_.sequence->v) + block * kKeyBlock * padded_};
+  }
+  Block<float> widen(const Block<T>& block, std::int64_t keys) const {
+    pack_rows(d_, kKeyBlock, kKeyBlock, block.k, kKeyBlock, k_);
+    pack_rows(keys, padded_, padded_, block.v, padded_, v_);
+    return {k_, v_};
+  }
+
+  template <typename B>
+  void add_keys(std::int64_t first, const Block<B>& block) {
+    for (std::int64_t r = 0; r < rows_; r += kTileRows) {
+      add_block(r, std::min<std::int64_t>(kTileRows, rows_ - r), first, block);
     }
   }
 
   // Rows [r, r + n) take in the block of keys that begins at `first`.
-  void add_block(std::int64_t r, std::int64_t n, std::int64_t first, const Block& block) {
+  template <typename B>
+  void add_block(std::int64_t r, std::int64_t n, std::int64_t first, const Block<B>& block) {
     const KeyRange keys = keys_of(r, r + n);
     const std::int64_t begin = std::max<std::int64_t>(0, keys.begin - first);
     const std::int64_t end = std::min(kKeyBlock, keys.end - first);

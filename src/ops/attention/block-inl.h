@@ -31,9 +31,10 @@ struct Start {
   const float* scale = nullptr;
 };
 
-// C[i, j] = start + A[i, k] B[k, j], each element one chain over k in rising order.
-template <int Rows, int Vectors>
-static void tile_product(std::int64_t depth, const BlockA& a, const float* HWY_RESTRICT b,
+// C[i, j] = start + A[i, k] B[k, j], each element one chain over k in rising order. B is f32, or
+// bf16 where it is read too seldom to pay for widening it first: the same bits.
+template <int Rows, int Vectors, typename B>
+static void tile_product(std::int64_t depth, const BlockA& a, const B* HWY_RESTRICT b,
                          std::int64_t ldb, float* HWY_RESTRICT c, std::int64_t ldc,
                          const Start& start) {
   const std::int64_t step = lanes();
@@ -68,8 +69,8 @@ static void tile_product(std::int64_t depth, const BlockA& a, const float* HWY_R
   }
 }
 
-template <int Vectors>
-static void tile_rows(std::int64_t rows, std::int64_t depth, const BlockA& a, const float* b,
+template <int Vectors, typename B>
+static void tile_rows(std::int64_t rows, std::int64_t depth, const BlockA& a, const B* b,
                       std::int64_t ldb, float* c, std::int64_t ldc, const Start& start) {
   switch (rows) {
     case 6:
@@ -88,8 +89,9 @@ static void tile_rows(std::int64_t rows, std::int64_t depth, const BlockA& a, co
 }
 
 // The same for 1 to kTileRows rows and any number of whole vectors of columns.
+template <typename B>
 static void rows_product(std::int64_t rows, std::int64_t cols, std::int64_t depth, const BlockA& a,
-                         const float* b, std::int64_t ldb, float* c, std::int64_t ldc,
+                         const B* b, std::int64_t ldb, float* c, std::int64_t ldc,
                          const Start& start = {}) {
   const std::int64_t step = lanes();
   for (std::int64_t j = 0; j < cols; j += kTileVectors * step) {
