@@ -2,8 +2,8 @@
 # Every command of the README's list runs, on small data and with flags added that shorten it.
 #   readme_test.sh PROGRAM SOURCE
 set -euo pipefail
-program=$1
-source=$2
+program=$(realpath "$1")
+source=$(realpath "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export STEPSTONE_HOME=$work/home
