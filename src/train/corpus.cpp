@@ -86,33 +86,50 @@ Split make_windows(const Recipe& recipe, const std::vector<fs::path>& files,
   return {{{all.slice(0, cut), 1.0}}, all.slice(cut, end)};
 }
 
-// Shards of one source of the mixture; made once per run.
+// Shards of one source of the mixture, made once per run: train/ and, unless there are too few
+// documents for any to fall there, val/.
 void make_shards(const Recipe& recipe, const std::vector<fs::path>& files, const fs::path& folder,
                  const Tokenizer& tokenizer) {
-  if (is_shard_folder(folder / "train") && is_shard_folder(folder / "val")) return;
+  if (is_shard_folder(folder / "train")) return;
   fs::create_directories(folder);
   TokenShardOptions options;
   options.vocab_size = tokenizer.vocab_size();
   options.tokenizer_hash = tokenizer_hash(tokenizer);
   options.mask = true;
-  ShardWriter train(folder / "train", options), val(folder / "val", options);
-  DocumentReader reader(files);
   TokenizeOptions tokenize;
   tokenize.val_fraction = recipe.data.val_fraction;
+  ShardWriter train(folder / "train", options), val(folder / "val", options);
+  DocumentReader reader(files);
   tokenize_corpus(reader, tokenizer, tokenize, train, &val);
-  require(train.tokens() > 0, "{}: no document is left for training", files.front().string());
-  require(val.tokens() > 0,
-          "{}: no document is left for validation; raise data.val_fraction, add documents, or use "
-          "data.mode = \"windows\"",
-          files.front().string());
-  train.finish();
-  val.finish();
+  if (val.tokens() > 0 && train.tokens() > 0) {
+    val.finish();
+    train.finish();
+    return;
+  }
+  ShardWriter all(folder / "train", options);
+  DocumentReader again(files);
+  tokenize.val_fraction = 0;
+  tokenize_corpus(again, tokenizer, tokenize, all);
+  all.finish();
 }
 
-Dataset open_source(const fs::path& folder, const Tokenizer& tokenizer) {
+Dataset open_part(const fs::path& folder, const Tokenizer& tokenizer) {
   OpenedShards shards = open_shards(folder);
   require_tokenizer(shards, folder, tokenizer_hash(tokenizer), tokenizer.vocab_size());
   return shards.dataset;
+}
+
+// Training and validation part of one source. A corpus of a few long documents is cut near its end.
+std::pair<Dataset, Dataset> open_source(const fs::path& folder, const Tokenizer& tokenizer,
+                                        double val_fraction) {
+  const Dataset train = open_part(folder / "train", tokenizer);
+  if (is_shard_folder(folder / "val")) return {train, open_part(folder / "val", tokenizer)};
+  const auto cut =
+      static_cast<std::int64_t>(static_cast<double>(train.tokens()) * (1 - val_fraction));
+  require(cut >= 2 && train.tokens() - cut >= 2,
+          "{}: {} tokens are too few to keep a share of {} for validation", folder.string(),
+          train.tokens(), val_fraction);
+  return {train.slice(0, cut), train.slice(cut, train.tokens())};
 }
 
 // The first documents up to `tokens` (0: all).
@@ -130,17 +147,17 @@ Split make_documents(const Recipe& recipe, const std::vector<fs::path>& files,
   const DataRecipe& data = recipe.data;
   // With weights each path is a dataset of its own, without them all are one.
   const std::size_t sources = data.weights.empty() ? 1 : data.paths.size();
-  std::vector<MixtureEntry> train;
+  Split split{{}, Dataset::from_tokens(std::vector<std::int32_t>{0})};
   for (std::size_t i = 0; i < sources; ++i) {
     const auto folder = run / "data" / std::to_string(i);
     const auto mine =
         data.weights.empty() ? files : find_corpus_files(std::span(&data.paths[i], 1));
     make_shards(recipe, mine, folder, tokenizer);
-    train.push_back(
-        {open_source(folder / "train", tokenizer), data.weights.empty() ? 1.0 : data.weights[i]});
+    auto [train, validation] = open_source(folder, tokenizer, data.val_fraction);
+    split.train.push_back({std::move(train), data.weights.empty() ? 1.0 : data.weights[i]});
+    if (i == 0) split.validation = head(validation, data.val_tokens);
   }
-  return {std::move(train),
-          head(open_source(run / "data" / "0" / "val", tokenizer), data.val_tokens)};
+  return split;
 }
 
 }  // namespace
