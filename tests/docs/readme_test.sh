@@ -13,7 +13,7 @@ mkdir my-texts
 for i in $(seq 40); do
   echo "Text $i: a cat sat on a mat, and $i mice looked on. The end of tale $((i * 7))." > "my-texts/$i.txt"
 done
-for i in $(seq 300); do echo "Scene $i. To be, or not to be: that is question $i."; done > shakespeare.txt
+for i in $(seq 300); do echo "ROMEO: scene $i. To be, or not to be: that is question $i."; done > shakespeare.txt
 
 stepstone() {
   local short=()
