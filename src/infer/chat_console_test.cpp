@@ -14,10 +14,15 @@ namespace {
 
 using Result = InputLines::Result;
 
+GenerateOptions short_answers() {
+  GenerateOptions options;
+  options.max_tokens = 6;
+  return options;
+}
+
 class ChatConsoleTest : public ::testing::Test {
  protected:
   ChatConsoleTest() {
-    options.max_tokens = 6;
     console.read = [this](std::string& line) {
       if (input.empty()) return Result::end;
       line = input.front().second;
@@ -41,8 +46,7 @@ class ChatConsoleTest : public ::testing::Test {
               .chat_template = std::string(ChatTemplate::jinja()),
               .about = {}};
   Generator generator{stone};
-  GenerateOptions options;
-  ChatSession session{stone, generator, options};
+  ChatSession session{stone, generator, short_answers()};
   ChatConsole console;
   std::deque<std::pair<Result, std::string>> input;
   std::string out, notes;

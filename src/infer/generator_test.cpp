@@ -161,9 +161,12 @@ TEST_F(GeneratorTest, EndsAtAStopTokenWithoutShowingIt) {
 
 TEST_F(GeneratorTest, EndsBeforeAStopString) {
   const Generation all = generator.generate(prompt, greedy(40));
-  // A string in the middle of the text, and its first place there.
-  const std::string stop = all.text.substr(all.text.size() / 2, 6);
   ASSERT_TRUE(is_utf8(all.text));
+  // Two characters in the middle of the text.
+  const std::size_t from = utf8_whole_prefix(all.text.substr(0, all.text.size() / 2));
+  const std::string rest = all.text.substr(from);
+  const std::size_t first = utf8_length(rest);
+  const std::string stop = rest.substr(0, first + utf8_length(rest.substr(first)));
   GenerateOptions options = greedy(40);
   options.stop_strings = {stop};
   const Generation made = generator.generate(prompt, options);
