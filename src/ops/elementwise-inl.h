@@ -17,7 +17,7 @@ namespace stepstone::HWY_NAMESPACE {
 
 // Elements per task: work enough to pay for handing it out, and a constant, so that results do not
 // depend on the thread count.
-inline constexpr std::int64_t kElementGrain = 1 << 14;
+inline constexpr std::int64_t kElementGrain = 1 << 13;
 static inline std::int64_t row_grain(std::int64_t n) {
   return std::max<std::int64_t>(1, kElementGrain / (n + 1));
 }

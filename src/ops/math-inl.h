@@ -22,11 +22,10 @@ HWY_INLINE VecF32 polynomial(VecF32 x, float c, C... higher) {
   }
 }
 
-// e^x; exactly 0 below -87.33 (so for -inf too), at most e^88.37; NaN stays NaN.
-HWY_INLINE VecF32 exp(VecF32 x) {
+// e^x for x in [-87.33, 88.37], that of the nearer end outside; NaN stays NaN.
+HWY_INLINE VecF32 exp_clamped(VecF32 x) {
   const hn::RebindToSigned<F32> di;
-  const auto lowest = hn::Set(kF32, -87.33f);
-  const auto clamped = hn::Min(hn::Set(kF32, 88.37f), hn::Max(lowest, x));
+  const auto clamped = hn::Min(hn::Set(kF32, 88.37f), hn::Max(hn::Set(kF32, -87.33f), x));
   // e^x = 2^n e^r with |r| <= ln(2) / 2. Adding 1.5 * 2^23 rounds to the integer n and leaves it in
   // the low bits; ln(2) comes in two parts so that n ln(2) is exact.
   const auto magic = hn::Set(kF32, 12582912.0f);
@@ -37,15 +36,21 @@ HWY_INLINE VecF32 exp(VecF32 x) {
   const auto p = polynomial(r, 1.0f, 1.0f, 0.49999994f, 0.16666520f, 0.041668404f, 0.0083688991f,
                             0.0013814222f);
   const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
-  const auto y = hn::BitCast(kF32, hn::Add(hn::BitCast(di, p), exponent));
-  return hn::IfThenZeroElse(hn::Lt(x, lowest), y);
+  return hn::BitCast(kF32, hn::Add(hn::BitCast(di, p), exponent));
+}
+
+// e^x; exactly 0 below -87.33 (so for -inf too), at most e^88.37; NaN stays NaN.
+HWY_INLINE VecF32 exp(VecF32 x) {
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(kF32, -87.33f)), exp_clamped(x));
+}
+
+// 1 + e^-x, the denominator of the logistic function.
+HWY_INLINE VecF32 one_plus_exp_neg(VecF32 x) {
+  return hn::Add(hn::Set(kF32, 1.0f), exp_clamped(hn::Neg(x)));
 }
 
 // 1 / (1 + e^-x)
-HWY_INLINE VecF32 sigmoid(VecF32 x) {
-  const auto one = hn::Set(kF32, 1.0f);
-  return hn::Div(one, hn::Add(one, exp(hn::Neg(x))));
-}
+HWY_INLINE VecF32 sigmoid(VecF32 x) { return hn::Div(hn::Set(kF32, 1.0f), one_plus_exp_neg(x)); }
 
 HWY_INLINE VecF32 tanh(VecF32 x) {
   const auto one = hn::Set(kF32, 1.0f);
@@ -53,7 +58,7 @@ HWY_INLINE VecF32 tanh(VecF32 x) {
   const auto small = hn::MulAdd(
       hn::Mul(x, s),
       polynomial(s, -0.33333260f, 0.13330831f, -0.053688023f, 0.020469420f, -0.0055151642f), x);
-  const auto e = hn::Add(exp(hn::Add(x, x)), one);
+  const auto e = hn::Add(exp_clamped(hn::Add(x, x)), one);
   const auto large = hn::Sub(one, hn::Div(hn::Set(kF32, 2.0f), e));
   return hn::IfThenElse(hn::Lt(hn::Abs(x), hn::Set(kF32, 0.625f)), small, large);
 }

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "core/dtype.h"
 
@@ -50,12 +51,22 @@ HWY_INLINE void store(VecF32 v, bf16* p) {
 // The first n < lanes() elements, the rest zero; memory beyond them is not touched.
 template <typename T>
 HWY_INLINE VecF32 load_n(const T* p, std::int64_t n) {
+#if !HWY_MEM_OPS_MIGHT_FAULT
+  if constexpr (std::is_same_v<T, float>) {
+    return hn::MaskedLoad(hn::FirstN(kF32, static_cast<std::size_t>(n)), kF32, p);
+  }
+#endif
   T buffer[HWY_MAX_BYTES / sizeof(float)] = {};
   std::memcpy(buffer, p, static_cast<std::size_t>(n) * sizeof(T));
   return load(buffer);
 }
 template <typename T>
 HWY_INLINE void store_n(VecF32 v, T* p, std::int64_t n) {
+#if !HWY_MEM_OPS_MIGHT_FAULT
+  if constexpr (std::is_same_v<T, float>) {
+    return hn::BlendedStore(v, hn::FirstN(kF32, static_cast<std::size_t>(n)), kF32, p);
+  }
+#endif
   T buffer[HWY_MAX_BYTES / sizeof(float)];
   store(v, buffer);
   std::memcpy(p, buffer, static_cast<std::size_t>(n) * sizeof(T));

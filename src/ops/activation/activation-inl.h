@@ -17,7 +17,7 @@ struct ValueSlope {
 };
 
 struct Silu {
-  static HWY_INLINE VecF32 value(VecF32 x) { return hn::Mul(x, sigmoid(x)); }
+  static HWY_INLINE VecF32 value(VecF32 x) { return hn::Div(x, one_plus_exp_neg(x)); }
   static HWY_INLINE ValueSlope both(VecF32 x) {
     const auto s = sigmoid(x);
     const auto y = hn::Mul(x, s);
@@ -43,12 +43,12 @@ struct GeluErf {
 struct GeluTanh {
   static constexpr float kLinear = 1.59576912f;   // 2 sqrt(2 / pi)
   static constexpr float kCubic = 0.0713548163f;  // 0.044715 of it
-  static HWY_INLINE VecF32 gate(VecF32 x) {
-    return sigmoid(hn::Mul(x, polynomial(hn::Mul(x, x), kLinear, kCubic)));
+  static HWY_INLINE VecF32 argument(VecF32 x) {
+    return hn::Mul(x, polynomial(hn::Mul(x, x), kLinear, kCubic));
   }
-  static HWY_INLINE VecF32 value(VecF32 x) { return hn::Mul(x, gate(x)); }
+  static HWY_INLINE VecF32 value(VecF32 x) { return hn::Div(x, one_plus_exp_neg(argument(x))); }
   static HWY_INLINE ValueSlope both(VecF32 x) {
-    const auto s = gate(x);
+    const auto s = sigmoid(argument(x));
     const auto y = hn::Mul(x, s);
     const auto inner = polynomial(hn::Mul(x, x), kLinear, 3 * kCubic);
     return {y, hn::MulAdd(hn::Mul(y, hn::Sub(hn::Set(kF32, 1.0f), s)), inner, s)};

@@ -24,20 +24,21 @@ struct CrossEntropyRow {
 // One row: its loss, and in place its gradient. The row stays in the L2 cache over the passes.
 static CrossEntropyRow cross_entropy_row(std::int64_t n, float* row, std::int32_t target,
                                          const cpu::CrossEntropyRows& config, bool gradient) {
-  if (config.softcap > 0) softcap_row(n, config.softcap, row);
+  const bool capped = config.softcap > 0;
+  if (capped) softcap_row(n, config.softcap, row);
+  const float at_target = row[target];
   const auto top = row_max(n, row);
-  const float sum = row_sum_exp(n, row, top);
+  // The derivative of the cap needs the logits again; without it their exponentials replace them.
+  const float sum = capped ? row_sum_exp(n, row, top, nullptr) : row_sum_exp(n, row, top, row);
   const double log_sum = std::log(static_cast<double>(sum));
   const double lse = hn::GetLane(top) + log_sum;
-  const float at_target = row[target];
   const double nll = log_sum + (static_cast<double>(hn::GetLane(top)) - at_target);
   if (gradient) {
     const auto factor =
         hn::Set(kF32, static_cast<float>(config.scale * (1 + 2.0 * config.z_loss * lse) / sum));
-    const float inverse_cap = config.softcap > 0 ? 1 / config.softcap : 0;
-    const float capped = at_target * inverse_cap;
-    if (config.softcap > 0) {
-      const auto inverse = hn::Set(kF32, inverse_cap), one = hn::Set(kF32, 1.0f);
+    float slope = 1;
+    if (capped) {
+      const auto inverse = hn::Set(kF32, 1 / config.softcap), one = hn::Set(kF32, 1.0f);
       map(
           n,
           [=](VecF32 v) HWY_ATTR {
@@ -45,11 +46,12 @@ static CrossEntropyRow cross_entropy_row(std::int64_t n, float* row, std::int32_
             return hn::Mul(hn::Mul(exp(hn::Sub(v, top)), factor), hn::NegMulAdd(t, t, one));
           },
           row, row);
+      slope -= at_target / config.softcap * (at_target / config.softcap);
     } else {
       map(
-          n, [=](VecF32 v) HWY_ATTR { return hn::Mul(exp(hn::Sub(v, top)), factor); }, row, row);
+          n, [=](VecF32 v) HWY_ATTR { return hn::Mul(v, factor); }, row, row);
     }
-    row[target] -= config.scale * (1 - capped * capped);
+    row[target] -= config.scale * slope;
   }
   return {nll, nll + config.z_loss * lse * lse};
 }

@@ -16,8 +16,7 @@ struct CrossEntropyRows {
 // For each row i of z [rows, n] f32, whose target is in [0, n) or -1 (does not count):
 //   nll[i]   the negative log-likelihood of the target, or 0
 //   loss[i]  nll[i] + z_loss * lse^2
-//   z[i, :]  replaced by the gradient of scale * loss[i] when `gradient`, by the capped logits
-//            otherwise
+//   z[i, :]  the gradient of scale * loss[i] when `gradient`, undefined otherwise
 // A row's results depend on that row alone.
 void cross_entropy_rows(const Tensor& z, std::span<const std::int32_t> targets,
                         const CrossEntropyRows& config, bool gradient, std::span<double> nll,

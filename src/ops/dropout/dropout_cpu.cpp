@@ -42,48 +42,54 @@ HWY_INLINE PhiloxBlock philox(VecU64 counter, const cpu::DropoutMask& mask) {
   return c;
 }
 
-// The 64 elements of group g, of which the first n exist.
+// The 128 elements of group g, of which the first n exist.
 template <typename T>
 HWY_INLINE void dropout_group(std::uint64_t g, std::int64_t n, const T* x,
                               const cpu::DropoutMask& mask, T* y, bool accumulate) {
   const U64 d;
   const U32 d32;
-  const auto scale = hn::Set(kF32, 1 / (1 - mask.p));
-  const auto threshold =
-      hn::Set(d32, static_cast<std::uint32_t>(static_cast<double>(mask.p) * 0x1p32));
+  const std::uint32_t steps = cpu::dropped_steps(mask.p);
+  const auto scale = hn::Set(kF32, 65536.0f / static_cast<float>(65536 - steps));
+  const auto threshold = hn::Set(d32, steps);
   for (std::int64_t r = 0; r < 16; r += lanes()) {
     // Even counters in one block, odd ones in the other; their words interleave to one per lane.
     const auto first = hn::Set(d, 16 * g + static_cast<std::uint64_t>(r));
     const auto twice = hn::ShiftLeft<1>(hn::Iota(d, 0));
     const PhiloxBlock even = philox(hn::Add(first, twice), mask);
     const PhiloxBlock odd = philox(hn::Add(hn::Add(first, hn::Set(d, 1)), twice), mask);
-    const auto apply = [&](std::int64_t at, VecU64 a, VecU64 b) HWY_ATTR {
+    const auto apply = [&](std::int64_t at, VecU32 bits) HWY_ATTR {
       if (at >= n) return;
-      const auto word = hn::OddEven(hn::BitCast(d32, hn::ShiftLeft<32>(b)), hn::BitCast(d32, a));
-      const auto dropped = hn::RebindMask(kF32, hn::Lt(word, threshold));
+      const auto dropped = hn::RebindMask(kF32, hn::Lt(bits, threshold));
       map_into(
           accumulate, std::min(n - at, lanes()),
           [=](VecF32 v) HWY_ATTR { return hn::IfThenZeroElse(dropped, hn::Mul(v, scale)); }, y + at,
           x + at);
     };
-    apply(r, even.word0, odd.word0);
-    apply(16 + r, even.word1, odd.word1);
-    apply(32 + r, even.word2, odd.word2);
-    apply(48 + r, even.word3, odd.word3);
+    const auto word = [&](std::int64_t at, VecU64 a, VecU64 b) HWY_ATTR {
+      const auto both = hn::OddEven(hn::BitCast(d32, hn::ShiftLeft<32>(b)), hn::BitCast(d32, a));
+      apply(at + r, hn::And(both, hn::Set(d32, 0xffff)));
+      apply(at + r + 16, hn::ShiftRight<16>(both));
+    };
+    word(0, even.word0, odd.word0);
+    word(32, even.word1, odd.word1);
+    word(64, even.word2, odd.word2);
+    word(96, even.word3, odd.word3);
   }
 }
 
 void Dropout(const Tensor& x, const cpu::DropoutMask& mask, const Tensor& y, bool accumulate) {
+  constexpr std::int64_t kGroup = 128;
   const std::int64_t n = y.numel();
   dispatch(y, [&](auto* py) {
     const auto* px = x.data<std::remove_pointer_t<decltype(py)>>();
-    parallel_for(
-        (n + 63) / 64, kElementGrain / 64, [=, &mask](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t g = begin; g < end; ++g) {
-            dropout_group(static_cast<std::uint64_t>(g), std::min<std::int64_t>(64, n - 64 * g),
-                          px + 64 * g, mask, py + 64 * g, accumulate);
-          }
-        });
+    parallel_for((n + kGroup - 1) / kGroup, kElementGrain / kGroup,
+                 [=, &mask](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t g = begin; g < end; ++g) {
+                     const std::int64_t at = g * kGroup;
+                     dropout_group(static_cast<std::uint64_t>(g), std::min(kGroup, n - at), px + at,
+                                   mask, py + at, accumulate);
+                   }
+                 });
   });
 }
 

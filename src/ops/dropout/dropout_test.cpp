@@ -14,14 +14,16 @@ namespace {
 
 constexpr float kP = 0.3f;
 
+double steps(double p) { return std::floor(p * 65536 + 0.5); }
+
 // The mask of dropout_cpu.h from the scalar generator.
 bool kept(std::uint64_t i, std::uint64_t seed, std::uint64_t stream, double p) {
-  const std::uint64_t counter = i / 64 * 16 + i % 16;
+  const std::uint64_t counter = i / 128 * 16 + i % 16;
   const auto word =
       philox({static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32),
               static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)},
-             seed)[i / 16 % 4];
-  return word >= std::floor(p * 0x1p32);
+             seed)[i / 32 % 4];
+  return (word >> (i / 16 % 2 * 16) & 0xffff) >= steps(p);
 }
 
 Tensor ones(std::int64_t n) {
@@ -30,13 +32,13 @@ Tensor ones(std::int64_t n) {
 
 TEST(Op_dropout, Case) {
   check_op({
-      .inputs = {{{5, 67}}},
+      .inputs = {{{5, 131}}},
       .op = [](Graph& g, const std::vector<Var>& in) { return dropout(g, in[0], kP); },
       .reference =
           [](const std::vector<Doubles>& in) {
             Doubles y = in[0];
             for (std::size_t i = 0; i < y.size(); ++i) {
-              y[i] *= kept(i, 11, 0, kP) ? 1 / (1 - static_cast<double>(kP)) : 0;
+              y[i] *= kept(i, 11, 0, kP) ? 65536 / (65536 - steps(kP)) : 0;
             }
             return y;
           },

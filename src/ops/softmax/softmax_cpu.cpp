@@ -17,7 +17,7 @@ void SoftmaxForward(const Tensor& x, const Tensor& y) {
       for (std::int64_t i = begin; i < end; ++i) {
         const auto* row = px + i * n;
         const auto top = row_max(n, row);
-        const float sum = row_sum_exp(n, row, top);
+        const float sum = row_sum_exp(n, row, top, nullptr);
         const auto factor = hn::Set(kF32, 1 / sum);
         map(
             n, [=](VecF32 v) HWY_ATTR { return hn::Mul(exp(hn::Sub(v, top)), factor); }, py + i * n,
