@@ -1,12 +1,13 @@
 // Speed of the ops: element-wise and row-wise kernels in GB/s beside a plain copy, and head_loss
 // beside its three bare matrix products. Everything takes turns in each round, so that drift of the
-// machine hits all alike; the fastest round counts.
-// Usage: ops_bench [rounds [memory|embedding|tiny|head|gpt2]]
+// machine hits all alike; the fastest round counts. With one thread (OMP_NUM_THREADS=1) the clock
+// is CPU time, which a busy machine disturbs least. Usage: ops_bench [rounds
+// [memory|embedding|tiny|head|gpt2]]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -37,13 +38,18 @@ struct Entry {
   double fastest() const { return *std::min_element(seconds.begin(), seconds.end()); }
 };
 
+double now() {
+  timespec t{};
+  clock_gettime(num_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 void run_rounds(std::vector<Entry>& entries, int rounds) {
   for (int round = -1; round < rounds; ++round) {  // the first warms up
     for (Entry& entry : entries) {
-      const auto start = std::chrono::steady_clock::now();
+      const double start = now();
       entry.run();
-      const std::chrono::duration<double> d = std::chrono::steady_clock::now() - start;
-      if (round >= 0) entry.seconds.push_back(d.count());
+      if (round >= 0) entry.seconds.push_back(now() - start);
     }
   }
 }

@@ -13,9 +13,15 @@ namespace {
 constexpr std::string_view kInputs[] = {"x", "weight"};
 enum : int { kX, kWeight };
 
-// Logits held at a time. The products of a chunk read the weight and update its gradient once, so
-// chunks must be large.
-constexpr std::int64_t kLogitsBytes = std::int64_t{128} << 20;
+// Tokens at a time: about 64 MiB of logits, but no fewer than 256 tokens, as each chunk's products
+// read the whole weight and update its whole gradient. The chunks are of one size, but for the
+// last.
+std::int64_t automatic_chunk(std::int64_t rows, std::int64_t vocabulary) {
+  constexpr std::int64_t kLogits = (std::int64_t{64} << 20) / std::int64_t{sizeof(float)};
+  const std::int64_t most = std::max<std::int64_t>(256, kLogits / vocabulary);
+  const std::int64_t pieces = (rows + most - 1) / most;
+  return (rows + pieces - 1) / pieces;
+}
 
 cpu::MatrixRef matrix(const Tensor& t, bool transposed = false) {
   return {t.raw(), t.dtype(), t.cols(), transposed};
@@ -82,9 +88,8 @@ struct Work {
 
 void run_chunks(Work& work, DType compute, const HeadLossConfig& config) {
   const std::int64_t rows = work.x.rows(), d = work.x.cols(), vocabulary = work.weight.rows();
-  const std::int64_t automatic =
-      std::max<std::int64_t>(64, kLogitsBytes / (vocabulary * std::int64_t{sizeof(float)}));
-  const std::int64_t chunk = std::min(rows, config.chunk > 0 ? config.chunk : automatic);
+  const std::int64_t chunk =
+      std::min(rows, config.chunk > 0 ? config.chunk : automatic_chunk(rows, vocabulary));
   const bool gradient = work.dx.defined() || work.dweight.defined();
   const Tensor buffer = Tensor::empty({chunk, vocabulary}, DType::f32);
   for (std::int64_t begin = 0; begin < rows; begin += chunk) {
