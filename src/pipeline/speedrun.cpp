@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 // Enough that no document is seen twice in the default minutes.
 constexpr std::int64_t kDocumentBytes = 6 << 20;
 constexpr std::int64_t kChatBytes = 6 << 20;
-constexpr double kPretrainShare = 0.55;
+constexpr double kPretrainShare = 0.35;
 
 class Speedrun {
  public:

@@ -17,7 +17,7 @@ struct SpeedrunOptions {
   // The user's own texts; the synthetic curriculum is mixed in so that the result can chat. Empty:
   // the curriculum alone.
   std::vector<std::string> corpus;
-  double minutes = 4;  // of training in all: 55 % pretraining, 45 % tuning
+  double minutes = 4;  // of training in all: 35 % pretraining, 65 % tuning
   std::uint64_t seed = 1;
   int questions = 20;  // per task and language
   bool quiet = false;
