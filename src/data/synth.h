@@ -47,7 +47,7 @@ struct SynthOptions {
   double chinese = 0.5;  // share of Chinese items
   // Relative weights in SynthKind's order; zero leaves a kind out.
   std::array<double, kSynthKinds> document_weights = {4, 5, 5, 4, 2, 1};
-  std::array<double, kSynthKinds> chat_weights = {2, 3, 3, 5, 3, 1.5};
+  std::array<double, kSynthKinds> chat_weights = {2.5, 2, 2.5, 7, 2, 2};
 };
 
 // One exchange with a known answer. `messages` ends with the user's question when it comes from
