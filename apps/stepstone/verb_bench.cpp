@@ -46,10 +46,11 @@ void run_train(const TrainFlags& flags) {
     std::puts(dump_json(json).c_str());
     return;
   }
-  fmt::print("GPT-2 124M, {} x {} tokens, {}: {:.1f} tokens/s, {:.3f} s a step, {:.0f}% of the "
-             "GEMM rate, peak memory {:.2f} GB\n",
-             flags.rows, flags.context, flags.dtype, r.tokens_per_second, r.seconds_per_step,
-             100 * r.share_of_peak, static_cast<double>(peak_rss) / 1e9);
+  fmt::print(
+      "GPT-2 124M, {} x {} tokens, {}: {:.1f} tokens/s, {:.3f} s a step, {:.0f}% of the "
+      "GEMM rate, peak memory {:.2f} GB\n",
+      flags.rows, flags.context, flags.dtype, r.tokens_per_second, r.seconds_per_step,
+      100 * r.share_of_peak, static_cast<double>(peak_rss) / 1e9);
 }
 
 void run_gemm(int repetitions, bool json) {

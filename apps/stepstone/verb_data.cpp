@@ -21,9 +21,9 @@ void run_synth(SynthFlags& flags) {
   if (flags.megabytes > 0) flags.amount.bytes = flags.megabytes << 20;
   const Synth synth(flags.options);
   const Split split = parse_split(flags.split);
-  const SynthWritten written =
-      flags.chats ? write_synth_chats(flags.out, synth, split, flags.amount)
-                  : write_synth_documents(flags.out, synth, split, flags.amount);
+  const SynthWritten written = flags.chats
+                                   ? write_synth_chats(flags.out, synth, split, flags.amount)
+                                   : write_synth_documents(flags.out, synth, split, flags.amount);
   fmt::print(stderr, "{}: {} {}, {} bytes of text\n", flags.out, written.documents,
              flags.chats ? "chats" : "documents", written.bytes);
 }
@@ -37,7 +37,8 @@ void add_synth(CLI::App& data) {
       ->capture_default_str();
   verb->add_option("-n,--documents", flags->amount.documents, "Number of documents or chats")
       ->check(CLI::NonNegativeNumber);
-  verb->add_option("--megabytes", flags->megabytes, "Amount of text")->check(CLI::NonNegativeNumber);
+  verb->add_option("--megabytes", flags->megabytes, "Amount of text")
+      ->check(CLI::NonNegativeNumber);
   verb->add_option("--seed", flags->options.seed, "Which documents")->capture_default_str();
   verb->add_option("--world-seed", flags->options.world_seed, "Which world they tell of")
       ->capture_default_str();

@@ -57,10 +57,9 @@ void add_speedrun(CLI::App& app) {
   verb->add_flag("-q,--quiet", flags->options.quiet, "No progress on standard error");
   verb->add_flag("--json", flags->json, "Print the outcome as JSON");
   verb->callback([flags] {
-    flags->options.out =
-        flags->out.empty()
-            ? fmt::format("runs/speedrun-{:%Y%m%d-%H%M%S}", fmt::localtime(std::time(nullptr)))
-            : flags->out;
+    flags->options.out = flags->out.empty() ? fmt::format("runs/speedrun-{:%Y%m%d-%H%M%S}",
+                                                          fmt::localtime(std::time(nullptr)))
+                                            : flags->out;
     const SpeedrunResult result = speedrun(flags->options);
     if (result.signal != 0) {
       exit_status = 128 + result.signal;

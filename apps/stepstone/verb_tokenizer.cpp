@@ -1,9 +1,9 @@
 // stepstone tokenizer train | encode | decode | info
 #include <unistd.h>
 
-#include "io/utf8.h"
 #include "data/readers.h"
 #include "io/file.h"
+#include "io/utf8.h"
 #include "output.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_report.h"

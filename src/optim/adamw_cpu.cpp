@@ -55,8 +55,8 @@ double SumOfSquares(std::int64_t n, const float* x) {
   std::vector<float> sums(static_cast<std::size_t>((n + kChunk - 1) / kChunk));
   parallel_for(n, 8 * kChunk, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; i += kChunk) {
-      sums[static_cast<std::size_t>(i / kChunk)] =
-          map_sum(std::min(kChunk, end - i), [](VecF32 a) HWY_ATTR { return hn::Mul(a, a); }, x + i);
+      sums[static_cast<std::size_t>(i / kChunk)] = map_sum(
+          std::min(kChunk, end - i), [](VecF32 a) HWY_ATTR { return hn::Mul(a, a); }, x + i);
     }
   });
   double sum = 0;
@@ -71,8 +71,7 @@ HWY_AFTER_NAMESPACE();
 namespace stepstone::cpu {
 HWY_EXPORT(AdamW);
 HWY_EXPORT(SumOfSquares);
-void adamw(const AdamWStep& step, std::int64_t n, const float* grad, float* w, float* m,
-           float* v) {
+void adamw(const AdamWStep& step, std::int64_t n, const float* grad, float* w, float* m, float* v) {
   HWY_DYNAMIC_DISPATCH(AdamW)(step, n, grad, w, m, v);
 }
 double sum_of_squares(std::int64_t n, const float* x) {

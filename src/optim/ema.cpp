@@ -21,7 +21,8 @@ void Ema::update() {
     const float* weight = e.parameter->var.value().data<float>();
     float* average = e.average.data<float>();
     parallel_for(e.average.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) average[i] += (1 - keep) * (weight[i] - average[i]);
+      for (std::int64_t i = begin; i < end; ++i)
+        average[i] += (1 - keep) * (weight[i] - average[i]);
     });
   }
 }

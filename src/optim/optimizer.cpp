@@ -30,8 +30,8 @@ Optimizer::Optimizer(nn::ParameterList& parameters, OptimizerConfig config) : co
     if (config.muon && p.role == Role::embedding) slot.lr = config.embedding_lr;
     if (config.muon && p.role == Role::head) slot.lr = config.head_lr;
     if (config.muon && p.role == Role::vector) slot.lr = config.vector_lr;
-    slot.second = Tensor::zeros(slot.muon ? Shape{p.var.value().rows()} : p.var.shape(),
-                                DType::f32);
+    slot.second =
+        Tensor::zeros(slot.muon ? Shape{p.var.value().rows()} : p.var.shape(), DType::f32);
     slots_.push_back(std::move(slot));
   }
 }
@@ -101,8 +101,8 @@ void normalize_rows(const MuonStep& s, float* update, float* row_moment, std::in
 }
 
 // One matrix, on the calling thread.
-void muon_matrix(const MuonStep& s, const float* grad, float* w, float* momentum,
-                 float* row_moment, std::int64_t rows, std::int64_t cols) {
+void muon_matrix(const MuonStep& s, const float* grad, float* w, float* momentum, float* row_moment,
+                 std::int64_t rows, std::int64_t cols) {
   static thread_local std::vector<float> update;
   static thread_local OrthogonalizeWorkspace workspace;
   const std::int64_t size = rows * cols;
@@ -115,8 +115,8 @@ void muon_matrix(const MuonStep& s, const float* grad, float* w, float* momentum
   orthogonalize(update.data(), rows, cols, s.iterations, s.compute, workspace);
   if (s.row_beta2 > 0) normalize_rows(s, update.data(), row_moment, rows, cols);
   // Steps of equal spectral size relative to the map's natural scale: wide outputs step further.
-  const float lr = s.lr * std::sqrt(std::max(1.0f, static_cast<float>(rows) /
-                                                       static_cast<float>(cols)));
+  const float lr =
+      s.lr * std::sqrt(std::max(1.0f, static_cast<float>(rows) / static_cast<float>(cols)));
   const float decay = s.lr * s.weight_decay;
   for (std::int64_t i = 0; i < size; ++i) {
     const float u = update[static_cast<std::size_t>(i)];
@@ -158,8 +158,7 @@ void Optimizer::step_muon(double lr_scale, float gradient_scale) {
                    const nn::Parameter& p = *m.slot->parameter;
                    const std::int64_t at = m.begin * m.cols;
                    muon_matrix(step, p.var.grad().data<float>() + at,
-                               p.var.value().data<float>() + at,
-                               m.slot->first.data<float>() + at,
+                               p.var.value().data<float>() + at, m.slot->first.data<float>() + at,
                                m.slot->second.data<float>() + m.begin, m.rows, m.cols);
                  }
                });

@@ -18,19 +18,19 @@
 namespace stepstone {
 
 struct OptimizerConfig {
-  bool muon = true;          // false: AdamW for everything
-  float lr = 0.02f;          // Muon; AdamW of matrices when muon is off
+  bool muon = true;  // false: AdamW for everything
+  float lr = 0.02f;  // Muon; AdamW of matrices when muon is off
   float embedding_lr = 0.01f;
   float head_lr = 0.004f;
   float vector_lr = 0.01f;
   float weight_decay = 0.0f;  // of matrices, embeddings and the head; times the learning rate
   float beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f;  // AdamW
-  float momentum = 0.95f;     // Muon, Nesterov
-  int momentum_warmup = 300;  // steps from 0.85 to `momentum`
-  float row_beta2 = 0.95f;    // NorMuon's second moment; 0: plain Muon
-  int iterations = 5;         // of Muon's orthogonalisation, 1 to 5
-  float clip = 1.0f;          // largest gradient norm; 0: off
-  DType compute = DType::f32;  // of Muon's matrix products
+  float momentum = 0.95f;                          // Muon, Nesterov
+  int momentum_warmup = 300;                       // steps from 0.85 to `momentum`
+  float row_beta2 = 0.95f;                         // NorMuon's second moment; 0: plain Muon
+  int iterations = 5;                              // of Muon's orthogonalisation, 1 to 5
+  float clip = 1.0f;                               // largest gradient norm; 0: off
+  DType compute = DType::f32;                      // of Muon's matrix products
 };
 
 class Optimizer {

@@ -27,8 +27,7 @@ constexpr float kSafety = 1.02f;
 
 }  // namespace
 
-void orthogonalize(float* x, std::int64_t rows, std::int64_t cols, int iterations,
-                   DType compute,
+void orthogonalize(float* x, std::int64_t rows, std::int64_t cols, int iterations, DType compute,
                    OrthogonalizeWorkspace& workspace) {
   const std::int64_t size = rows * cols;
   const auto shrink =
@@ -52,7 +51,8 @@ void orthogonalize(float* x, std::int64_t rows, std::int64_t cols, int iteration
 
   require<UsageError>(iterations >= 1 && iterations <= 5,
                       "muon: expected 1 to 5 iterations, got {}", iterations);
-  for (const auto [a, b, c] : std::span(kPolarExpress).first(static_cast<std::size_t>(iterations))) {
+  for (const auto [a, b, c] :
+       std::span(kPolarExpress).first(static_cast<std::size_t>(iterations))) {
     // gram = X Xᵀ (wide) or Xᵀ X (tall): n × n either way.
     cpu::gemm({.m = n,
                .n = n,

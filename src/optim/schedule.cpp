@@ -19,9 +19,9 @@ double Schedule::at(std::int64_t step) const {
     case ScheduleKind::constant:
       return 1.0;
     case ScheduleKind::cosine:
-      return final_scale + (1 - final_scale) * 0.5 *
-                               (1 + std::cos(std::numbers::pi *
-                                             progress(static_cast<double>(warmup))));
+      return final_scale +
+             (1 - final_scale) * 0.5 *
+                 (1 + std::cos(std::numbers::pi * progress(static_cast<double>(warmup))));
     case ScheduleKind::linear:
       return 1 - (1 - final_scale) * progress(static_cast<double>(warmup));
     case ScheduleKind::wsd:

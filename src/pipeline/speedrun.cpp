@@ -84,9 +84,8 @@ class Speedrun {
   void tune_chat() {
     say("chat tuning");
     FinetuneRequest request;
-    request.recipe =
-        recipe("tune.toml", speedrun_tune_recipe(options_.minutes * (1 - kPretrainShare),
-                                                 options_.seed));
+    request.recipe = recipe(
+        "tune.toml", speedrun_tune_recipe(options_.minutes * (1 - kPretrainShare), options_.seed));
     request.recipe.data.paths = {chats()};
     request.stone = path("base");
     request.out = path("chat");
@@ -128,17 +127,17 @@ class Speedrun {
     RunLog base(path("base"), true), chat(path("chat"), true);
     ReportData data;
     data.title = "Speedrun";
-    data.subtitle = fmt::format("from nothing to a model that chats in {:.1f} minutes",
-                                result_.seconds / 60);
+    data.subtitle =
+        fmt::format("from nothing to a model that chats in {:.1f} minutes", result_.seconds / 60);
     const TaskScore all = result_.tasks.sums.back();
     data.figures = {
         {"right answers", fmt::format("{:.1f} %", 100 * all.accuracy()),
          fmt::format("of {} held-out questions", all.total)},
         {"bits per byte", fmt::format("{:.3f}", result_.pretraining.validation.bits_per_byte),
          "base model, validation"},
-        {"tokens", fmt::format("{:.2f} M", static_cast<double>(result_.pretraining.tokens +
-                                                               result_.tuning.tokens) /
-                                               1e6),
+        {"tokens",
+         fmt::format("{:.2f} M",
+                     static_cast<double>(result_.pretraining.tokens + result_.tuning.tokens) / 1e6),
          "pretraining and tuning"},
         {"minutes", fmt::format("{:.1f}", result_.seconds / 60), "in all"},
     };

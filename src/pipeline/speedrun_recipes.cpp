@@ -5,8 +5,8 @@
 namespace stepstone {
 
 // A model of one million weights: what two slow cores can take through a few million tokens in four
-// minutes. Small batches: the tasks need many steps more than they need many tokens (docs/decisions.md,
-// "Speedrun").
+// minutes. Small batches: the tasks need many steps more than they need many tokens
+// (docs/decisions.md, "Speedrun").
 std::string speedrun_pretrain_recipe(double minutes, std::uint64_t seed) {
   return fmt::format(R"(# Pretraining half of a speedrun.
 [model]

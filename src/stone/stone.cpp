@@ -86,8 +86,7 @@ void load_tensors(Transformer& model, const TensorMap& tensors, const std::strin
         throw FormatError(file, part.name, "expected a floating-point tensor");
       }
       const bool flip = p.transposed && source.rank() == 2;
-      const Shape expected =
-          flip ? Shape{target.dim(1), target.dim(0)} : target.shape();
+      const Shape expected = flip ? Shape{target.dim(1), target.dim(0)} : target.shape();
       if (!(source.shape() == expected)) {
         throw FormatError(file, part.name,
                           fmt::format("expected shape {}, got {}", to_string(expected),
@@ -113,7 +112,10 @@ Stone load_stone(const std::filesystem::path& folder) {
   const auto config_path = folder / "config.json";
   require<UsageError>(std::filesystem::exists(config_path),
                       "{}: holds no config.json, so it is not a model folder", folder.string());
-  Stone stone{.folder = folder, .model = {}, .tokenizer = Tokenizer::bytes(), .chat_template = {},
+  Stone stone{.folder = folder,
+              .model = {},
+              .tokenizer = Tokenizer::bytes(),
+              .chat_template = {},
               .about = {}};
   if (std::filesystem::exists(folder / kAboutName)) {
     stone.about = read_json(folder / kAboutName);
@@ -129,7 +131,8 @@ Stone load_stone(const std::filesystem::path& folder) {
   }
   const auto config = transformer_config_from_json(read_json(config_path), config_path.string());
   stone.model = std::make_unique<Transformer>(config);
-  load_tensors(*stone.model, load_safetensors_folder(folder), (folder / "model.safetensors").string());
+  load_tensors(*stone.model, load_safetensors_folder(folder),
+               (folder / "model.safetensors").string());
   stone.tokenizer = Tokenizer::load(folder);
   require(stone.tokenizer.vocab_size() <= config.vocab_size,
           "{}: the tokenizer has {} tokens, the model {} rows", folder.string(),

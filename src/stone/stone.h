@@ -21,8 +21,8 @@ struct Stone {
   std::filesystem::path folder;
   std::unique_ptr<Transformer> model;
   Tokenizer tokenizer;
-  std::string chat_template;  // Jinja text; empty for a base model
-  Json about;                 // stepstone.json; null for a folder from elsewhere
+  std::string chat_template;   // Jinja text; empty for a base model
+  Json about;                  // stepstone.json; null for a folder from elsewhere
   DType compute = DType::f32;  // what it was trained in: generating in it gives the same bits
 };
 

@@ -37,7 +37,8 @@ TrainBenchResult bench_train(const TransformerConfig& config, const TrainBenchOp
   std::vector<std::int32_t> tokens(n), targets(n), positions(n), segments = {0};
   Random random(1);
   for (std::size_t i = 0; i < n; ++i) {
-    tokens[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(config.vocab_size)));
+    tokens[i] =
+        static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(config.vocab_size)));
     positions[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) % options.context);
   }
   for (std::size_t i = 0; i < n; ++i) targets[i] = tokens[(i + 1) % n];

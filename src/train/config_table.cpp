@@ -26,8 +26,8 @@ struct ConfigTable::Impl {
 
   template <typename... Args>
   [[noreturn]] void fail(std::string_view key, fmt::format_string<Args...> format, Args&&... args) {
-    throw UsageError(fmt::format("{}: {}: {}", name, key,
-                                 fmt::format(format, std::forward<Args>(args)...)));
+    throw UsageError(
+        fmt::format("{}: {}: {}", name, key, fmt::format(format, std::forward<Args>(args)...)));
   }
 };
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,7 +17,8 @@ class ConfigTable {
  public:
   // Reads TOML; each override is "section.key=value", its value TOML or a bare string. Throws
   // FormatError with the line for bad TOML, UsageError for a bad override.
-  static ConfigTable load(const std::filesystem::path& file, std::span<const std::string> overrides);
+  static ConfigTable load(const std::filesystem::path& file,
+                          std::span<const std::string> overrides);
   static ConfigTable parse(std::string_view text, std::string_view name,
                            std::span<const std::string> overrides);
   ~ConfigTable();

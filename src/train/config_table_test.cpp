@@ -27,8 +27,9 @@ ConfigTable parse(std::string_view text, std::vector<std::string> overrides = {}
 }
 
 TEST(ConfigTable, ReadsAndOverrides) {
-  auto c = parse("[train]\nsteps = 10\n[optim]\nlr = 1\nname = 'x'\n",
-                 {"train.steps=20", "optim.lr=0.5", "data.paths=[\"a\", \"b\"]", "optim.name=muon"});
+  auto c =
+      parse("[train]\nsteps = 10\n[optim]\nlr = 1\nname = 'x'\n",
+            {"train.steps=20", "optim.lr=0.5", "data.paths=[\"a\", \"b\"]", "optim.name=muon"});
   EXPECT_EQ(c.integer("train.steps", 0, 1, 100), 20);
   EXPECT_EQ(c.real("optim.lr", 0, 0, 1), 0.5);
   EXPECT_EQ(c.string("optim.name", ""), "muon");

@@ -12,9 +12,9 @@ namespace stepstone {
 class LossGuard {
  public:
   struct Options {
-    int window = 64;         // losses that make the expectation
-    double threshold = 8;    // standard deviations above their mean; 0: spikes are let through
-    int patience = 10;       // skipped steps in a row that end the run
+    int window = 64;       // losses that make the expectation
+    double threshold = 8;  // standard deviations above their mean; 0: spikes are let through
+    int patience = 10;     // skipped steps in a row that end the run
   };
   explicit LossGuard(Options options) : options_(options) {}
 

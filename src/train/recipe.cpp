@@ -28,8 +28,8 @@ void read_model(ConfigTable& t, Recipe& r) {
   m.hidden_size = t.integer("model.hidden_size", m.hidden_size, 1, 1 << 20);
   m.heads = t.integer("model.heads", m.heads, 1, 65536);
   m.kv_heads = t.integer("model.kv_heads", m.heads, 1, 65536);
-  m.head_dim = t.integer("model.head_dim", std::max<std::int64_t>(1, m.hidden_size / m.heads), 1,
-                         4096);
+  m.head_dim =
+      t.integer("model.head_dim", std::max<std::int64_t>(1, m.hidden_size / m.heads), 1, 4096);
   const std::int64_t gated = (m.hidden_size * 8 / 3 + 63) / 64 * 64;
   m.intermediate_size =
       t.integer("model.intermediate_size", gpt2 ? 4 * m.hidden_size : gated, 1, 1 << 22);
@@ -99,10 +99,9 @@ void read_train(ConfigTable& t, Recipe& r) {
   require<UsageError>(growth.size() % 2 == 0,
                       "train.batch_growth: expected pairs of a share of the steps and a factor");
   for (std::size_t i = 0; i < growth.size(); i += 2) {
-    require<UsageError>(growth[i] >= 0 && growth[i] < 1 && growth[i + 1] >= 1 &&
-                            growth[i + 1] <= 1e6,
-                        "train.batch_growth: {} and {} are not a share and a factor", growth[i],
-                        growth[i + 1]);
+    require<UsageError>(
+        growth[i] >= 0 && growth[i] < 1 && growth[i + 1] >= 1 && growth[i + 1] <= 1e6,
+        "train.batch_growth: {} and {} are not a share and a factor", growth[i], growth[i + 1]);
     o.batch_growth.push_back({growth[i], static_cast<int>(growth[i + 1])});
   }
 }

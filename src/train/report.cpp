@@ -45,7 +45,8 @@ ReportData training_report(const Recipe& recipe, const Transformer& model,
                               c.hidden_size, c.vocab_size);
   data.figures = {
       {"validation loss", fmt::format("{:.4f}", outcome.validation.loss), "nats per token"},
-      {"bits per byte", fmt::format("{:.4f}", outcome.validation.bits_per_byte), "comparable over tokenizers"},
+      {"bits per byte", fmt::format("{:.4f}", outcome.validation.bits_per_byte),
+       "comparable over tokenizers"},
       {"parameters", fmt::format("{:.2f} M", static_cast<double>(c.parameters()) / 1e6), ""},
       {"training", fmt::format("{:.0f} s", outcome.seconds),
        fmt::format("{} steps, {} tokens", outcome.steps, outcome.tokens)},

@@ -21,7 +21,8 @@ std::vector<Json> read_entries(const std::filesystem::path& path, std::int64_t s
   std::size_t begin = 0;
   for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     Json entry = parse_json(std::string_view(text).substr(begin, end - begin), path.string());
-    if (get<std::int64_t>(entry, "step", path.string()) <= step) entries.push_back(std::move(entry));
+    if (get<std::int64_t>(entry, "step", path.string()) <= step)
+      entries.push_back(std::move(entry));
   }
   return entries;
 }

@@ -105,9 +105,9 @@ class Loop {
   }
 
   double accumulate(const Batch& batch, std::size_t index, std::int64_t targets) {
-    const std::uint64_t seed = philox({static_cast<std::uint32_t>(step_),
-                                       static_cast<std::uint32_t>(index), 0x7261696e, 0},
-                                      options_.seed)[0];
+    const std::uint64_t seed = philox(
+        {static_cast<std::uint32_t>(step_), static_cast<std::uint32_t>(index), 0x7261696e, 0},
+        options_.seed)[0];
     Graph graph({.record = true,
                  .training = true,
                  .compute = options_.compute,
@@ -129,8 +129,8 @@ class Loop {
     if (step_ == kWarm) warm_seconds_ = train_seconds_;
     if (step_ < kWarm + kTimed) return;
     const double per_step = (train_seconds_ - warm_seconds_) / kTimed;
-    const auto fit = static_cast<std::int64_t>(
-        static_cast<double>(step_) + (options_.max_seconds - train_seconds_) / per_step);
+    const auto fit = static_cast<std::int64_t>(static_cast<double>(step_) +
+                                               (options_.max_seconds - train_seconds_) / per_step);
     schedule_.steps = std::clamp(fit, step_ + 1, options_.schedule.steps);
     schedule_.warmup = std::min(schedule_.warmup, schedule_.steps / 10);
     fitted_ = true;
@@ -230,8 +230,8 @@ class Loop {
 
   TrainOutcome stopped() {
     save();
-    log_.message(fmt::format("stopped at step {}; saved. Go on with the same command and --resume",
-                             step_));
+    log_.message(
+        fmt::format("stopped at step {}; saved. Go on with the same command and --resume", step_));
     TrainOutcome result = outcome();
     result.signal = StopSignal::received();
     return result;

@@ -22,14 +22,14 @@ struct BatchGrowth {
 };
 
 struct TrainOptions {
-  Schedule schedule;  // holds the number of steps
+  Schedule schedule;         // holds the number of steps
   std::int64_t context = 0;  // tokens per row, for the share of peak
   int accumulate = 1;        // batches per step
   std::vector<BatchGrowth> batch_growth;
   std::int64_t log_every = 10;
-  std::int64_t eval_every = 100;   // 0: only at the end
-  std::int64_t save_every = 0;     // 0: only when stopped
-  std::int64_t sample_every = 0;   // 0: never
+  std::int64_t eval_every = 100;  // 0: only at the end
+  std::int64_t save_every = 0;    // 0: only when stopped
+  std::int64_t sample_every = 0;  // 0: never
   int keep_checkpoints = 2;
   std::uint64_t seed = 0;
   DType compute = DType::f32;

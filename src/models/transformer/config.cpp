@@ -54,9 +54,9 @@ std::int64_t TransformerConfig::parameters() const {
 double TransformerConfig::flops_per_token(std::int64_t context) const {
   const auto d = static_cast<double>(hidden_size);
   const double attention_width = static_cast<double>(heads * head_dim);
-  const double block =
-      d * static_cast<double>((heads + 2 * kv_heads) * head_dim) + attention_width * d +
-      (gated ? 3 : 2) * d * static_cast<double>(intermediate_size);
+  const double block = d * static_cast<double>((heads + 2 * kv_heads) * head_dim) +
+                       attention_width * d +
+                       (gated ? 3 : 2) * d * static_cast<double>(intermediate_size);
   const double matrices = static_cast<double>(layers) * block + d * static_cast<double>(vocab_size);
   const double seen = static_cast<double>(window > 0 ? std::min(window, context) : context) / 2;
   return 6 * matrices + 12 * static_cast<double>(layers) * attention_width * seen;

@@ -33,12 +33,12 @@ struct TransformerConfig {
   ops::RotaryConfig rope;  // theta, interleaved and scaling; the model fills in the rest
   bool qk_norm = false;
   ops::Activation activation = ops::Activation::silu;
-  bool gated = true;           // act(gate) * up, else act(up)
+  bool gated = true;  // act(gate) * up, else act(up)
   bool qkv_bias = false;
   bool attention_output_bias = false;
   bool mlp_bias = false;
   bool tied_head = false;
-  std::int64_t window = 0;     // sliding attention window, 0: none
+  std::int64_t window = 0;  // sliding attention window, 0: none
   float attention_softcap = 0;
   float logit_softcap = 0;
   float dropout = 0;

@@ -13,9 +13,9 @@ namespace {
 struct Family {
   std::string_view model_type, architecture;
   bool qk_norm = false;
-  bool qkv_bias = false;      // whatever attention_bias says
-  bool output_bias = true;    // attention_bias covers o_proj too
-  bool window = false;        // sliding_window counts
+  bool qkv_bias = false;    // whatever attention_bias says
+  bool output_bias = true;  // attention_bias covers o_proj too
+  bool window = false;      // sliding_window counts
 };
 
 // The families that share Llama's key names.
@@ -35,10 +35,13 @@ struct ActivationName {
   ops::Activation activation;
 };
 constexpr ActivationName kActivations[] = {
-    {"silu", ops::Activation::silu},           {"swish", ops::Activation::silu},
-    {"gelu", ops::Activation::gelu_erf},       {"gelu_new", ops::Activation::gelu_tanh},
+    {"silu", ops::Activation::silu},
+    {"swish", ops::Activation::silu},
+    {"gelu", ops::Activation::gelu_erf},
+    {"gelu_new", ops::Activation::gelu_tanh},
     {"gelu_pytorch_tanh", ops::Activation::gelu_tanh},
-    {"relu", ops::Activation::relu},           {"relu2", ops::Activation::relu2},
+    {"relu", ops::Activation::relu},
+    {"relu2", ops::Activation::relu2},
 };
 
 // The fields of one config.json.
@@ -222,8 +225,8 @@ TransformerConfig transformer_config_from_json(const Json& json, const std::stri
   } else if (family) {
     config = read_llama_like(reader, *family, file);
   } else {
-    reader.fail("model_type", fmt::format("\"{}\" is not a known family{}", type,
-                                          did_you_mean(type, known)));
+    reader.fail("model_type",
+                fmt::format("\"{}\" is not a known family{}", type, did_you_mean(type, known)));
   }
   config.model_type = type;
   try {

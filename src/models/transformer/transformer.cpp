@@ -27,9 +27,18 @@ struct Transformer::Names {
 
   static Names of(const TransformerConfig& config) {
     if (config.model_type == "gpt2") {
-      return {"transformer.wte", "transformer.wpe", "transformer.ln_f",  "lm_head",
-              "transformer.h.",  "ln_1",            "ln_2",              "attn.c_proj",
-              "mlp.c_proj",      {"attn.c_attn"},   {"mlp.c_fc"},        true};
+      return {"transformer.wte",
+              "transformer.wpe",
+              "transformer.ln_f",
+              "lm_head",
+              "transformer.h.",
+              "ln_1",
+              "ln_2",
+              "attn.c_proj",
+              "mlp.c_proj",
+              {"attn.c_attn"},
+              {"mlp.c_fc"},
+              true};
     }
     std::vector<std::string> up = {"mlp.up_proj"};
     if (config.gated) up.insert(up.begin(), "mlp.gate_proj");
@@ -63,9 +72,8 @@ nn::Norm make_norm(nn::ParameterList& list, const std::string& name,
 
 // A projection to `outs` rows in all, one part per name.
 nn::Linear make_linear(nn::ParameterList& list, const std::string& prefix,
-                       const std::vector<std::string>& names,
-                       const std::vector<std::int64_t>& outs, std::int64_t in, Role role, bool bias,
-                       bool transposed) {
+                       const std::vector<std::string>& names, const std::vector<std::int64_t>& outs,
+                       std::int64_t in, Role role, bool bias, bool transposed) {
   std::vector<Part> weights, biases;
   std::int64_t rows = 0;
   for (const std::int64_t out : outs) rows += out;
@@ -136,18 +144,16 @@ Transformer::Block Transformer::make_block(std::int64_t layer, const Names& name
   block.qkv = make_linear(parameters_, prefix, names.qkv, {q, kv, kv}, d, Role::matrix, c.qkv_bias,
                           names.transposed);
   if (c.qk_norm) {
-    block.q_norm =
-        &parameters_.add(prefix + "self_attn.q_norm.weight", {c.head_dim}, Role::vector);
-    block.k_norm =
-        &parameters_.add(prefix + "self_attn.k_norm.weight", {c.head_dim}, Role::vector);
+    block.q_norm = &parameters_.add(prefix + "self_attn.q_norm.weight", {c.head_dim}, Role::vector);
+    block.k_norm = &parameters_.add(prefix + "self_attn.k_norm.weight", {c.head_dim}, Role::vector);
   }
   block.attention_output =
       make_linear(parameters_, prefix, {names.attention_output}, {d}, q, Role::residual_matrix,
                   c.attention_output_bias, names.transposed);
   block.mlp_norm = make_norm(parameters_, prefix + names.mlp_norm, c);
-  block.up = make_linear(parameters_, prefix, names.up,
-                         c.gated ? std::vector{ff, ff} : std::vector{ff}, d, Role::matrix,
-                         c.mlp_bias, names.transposed);
+  block.up =
+      make_linear(parameters_, prefix, names.up, c.gated ? std::vector{ff, ff} : std::vector{ff}, d,
+                  Role::matrix, c.mlp_bias, names.transposed);
   block.down = make_linear(parameters_, prefix, {names.down}, {d}, ff, Role::residual_matrix,
                            c.mlp_bias, names.transposed);
   return block;
@@ -206,8 +212,7 @@ Var Transformer::run_block(Graph& graph, const Block& block, const Var& x,
   const Var up = block.up(graph, block.mlp_norm(graph, middle));
   const Var active = config_.gated ? ops::gated(graph, up, config_.activation)
                                    : ops::activation(graph, up, config_.activation);
-  return ops::add(graph, middle,
-                  ops::dropout(graph, block.down(graph, active), config_.dropout));
+  return ops::add(graph, middle, ops::dropout(graph, block.down(graph, active), config_.dropout));
 }
 
 ops::AttentionConfig Transformer::attention_config() const {

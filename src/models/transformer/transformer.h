@@ -43,8 +43,9 @@ struct InitOptions {
   // Standard deviation of matrices is matrix_gain / sqrt(in); 0: 0.02 everywhere as in GPT-2,
   // with residual projections scaled by 1/sqrt(2 layers).
   float matrix_gain = 0;
-  float residual_gain = 0;  // with matrix_gain > 0: gain of residual projections; 0 starts them at 0
-  float head_gain = 1;      // the same of an untied head
+  float residual_gain =
+      0;                // with matrix_gain > 0: gain of residual projections; 0 starts them at 0
+  float head_gain = 1;  // the same of an untied head
 };
 
 class Transformer {
