@@ -11,14 +11,14 @@
 namespace stepstone::cli {
 namespace {
 
-struct TrainFlags {
+struct BenchTrainFlags {
   std::string dtype = "f32";
   int steps = 5;
   std::int64_t rows = 4, context = 256;
   bool json = false, profile = false;
 };
 
-void run_train(const TrainFlags& flags) {
+void run_train(const BenchTrainFlags& flags) {
   TrainBenchOptions options;
   options.rows = flags.rows;
   options.context = flags.context;
@@ -78,7 +78,7 @@ void run_gemm(int repetitions, bool json) {
 void add_bench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
   bench->require_subcommand(1);
-  auto flags = std::make_shared<TrainFlags>();
+  auto flags = std::make_shared<BenchTrainFlags>();
   CLI::App* train = bench->add_subcommand("train", "A GPT-2 124M training step");
   train->add_option("--dtype", flags->dtype, "Compute type")->check(CLI::IsMember({"f32", "bf16"}));
   train->add_option("--steps", flags->steps, "Timed steps")->check(CLI::Range(1, 10000));

@@ -36,12 +36,12 @@ class Interrupts {
   struct sigaction previous_ {};
 };
 
-struct Flags : GenerateFlags {
+struct ChatFlags : GenerateFlags {
   std::string system;
   bool verbose = false;
 };
 
-void run(const Flags& flags) {
+void run(const ChatFlags& flags) {
   flags.options.sampling.validate();
   Stone stone = load_stone(flags.model);
   Generator generator(stone, flags.context);
@@ -61,7 +61,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_chat(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ChatFlags>();
   flags->options.max_tokens = 512;
   CLI::App* verb = app.add_subcommand("chat", "Talk to a chat model");
   verb->footer(

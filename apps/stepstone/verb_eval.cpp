@@ -8,7 +8,7 @@
 namespace stepstone::cli {
 namespace {
 
-struct Flags {
+struct EvalFlags {
   std::string model;
   TextEvalOptions text;
   TaskEvalOptions tasks;
@@ -25,7 +25,7 @@ void print_answers(const TaskReport& report) {
 }
 
 // The scores join the run's row where this machine's registry knows the run.
-void record(const Flags& flags, const Json& scores) try {
+void record(const EvalFlags& flags, const Json& scores) try {
   if (!std::filesystem::exists(RunRegistry::default_path())) return;
   RunRegistry registry;
   const auto run = registry.find_by_folder(flags.model);
@@ -37,7 +37,7 @@ void record(const Flags& flags, const Json& scores) try {
   put_note(fmt::format("note: the run registry was not updated: {}\n", error.what()));
 }
 
-void run(const Flags& flags) {
+void run(const EvalFlags& flags) {
   Stone stone = load_stone(flags.model);
   stone.model->pack(stone.compute);
   Json json = {{"model", flags.model}}, scores = Json::object();
@@ -68,7 +68,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EvalFlags>();
   CLI::App* verb = app.add_subcommand("eval", "Measure a model on texts and tasks");
   verb->footer("Without --data and --task: all tasks.");
   verb->add_option("-m,--model", flags->model, "Model folder")->required();

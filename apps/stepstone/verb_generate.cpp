@@ -13,12 +13,12 @@ namespace {
 
 constexpr std::uint64_t kMaxPromptFile = std::uint64_t{256} << 20;
 
-struct Flags : GenerateFlags {
+struct PromptFlags : GenerateFlags {
   std::string prompt, file;
   bool echo = false, json = false, verbose = false, ignore_eos = false;
 };
 
-void print_json(const Flags& flags, const std::string& prompt, const Generation& made) {
+void print_json(const PromptFlags& flags, const std::string& prompt, const Generation& made) {
   const Json json = {{"model", flags.model},
                      {"prompt", to_utf8_lossy(prompt)},
                      {"text", made.text},
@@ -34,7 +34,7 @@ void print_stats(const GenerateStats& s) {
                   s.prompt_tokens, s.prefill_rate(), s.new_tokens, s.decode_rate()));
 }
 
-void run(const Flags& flags) {
+void run(const PromptFlags& flags) {
   flags.options.sampling.validate();
   const std::string prompt =
       flags.file.empty() ? flags.prompt : read_file(flags.file, kMaxPromptFile);
@@ -67,7 +67,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_generate(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<PromptFlags>();
   CLI::App* verb = app.add_subcommand("generate", "Continue a text");
   verb->footer(
       "Prints the continuation alone; --echo puts the prompt before it. Past the model's context\n"

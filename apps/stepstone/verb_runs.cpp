@@ -6,7 +6,7 @@
 namespace stepstone::cli {
 namespace {
 
-struct Flags {
+struct RunsFlags {
   std::string run, other, kind;
   std::size_t limit = 30;
   bool json = false;
@@ -18,11 +18,11 @@ Json list_json(const std::vector<RunRecord>& runs) {
   return {{"runs", list}};
 }
 
-void print(const Flags& flags, const Json& json, const std::string& text) {
+void print(const RunsFlags& flags, const Json& json, const std::string& text) {
   put_out(flags.json ? dump_json(json) + "\n" : text);
 }
 
-void ls(const Flags& flags) {
+void ls(const RunsFlags& flags) {
   RunRegistry registry;
   RunFilter filter;
   filter.kind = flags.kind;
@@ -31,13 +31,13 @@ void ls(const Flags& flags) {
   print(flags, list_json(runs), runs.empty() ? "no runs yet\n" : runs_table(runs));
 }
 
-void show(const Flags& flags) {
+void show(const RunsFlags& flags) {
   RunRegistry registry;
   const RunRecord run = find_run(registry, flags.run);
   print(flags, to_json(run), run_text(run));
 }
 
-void diff(const Flags& flags) {
+void diff(const RunsFlags& flags) {
   RunRegistry registry;
   const RunRecord a = find_run(registry, flags.run), b = find_run(registry, flags.other);
   Json list = Json::array();
@@ -47,13 +47,13 @@ void diff(const Flags& flags) {
   print(flags, {{"first", a.id}, {"second", b.id}, {"differences", list}}, differences_table(a, b));
 }
 
-void lineage(const Flags& flags) {
+void lineage(const RunsFlags& flags) {
   RunRegistry registry;
   const auto runs = registry.lineage(find_run(registry, flags.run).id);
   print(flags, list_json(runs), lineage_tree(runs));
 }
 
-CLI::App* add_part(CLI::App& verb, Flags& flags, const char* name, const char* what) {
+CLI::App* add_part(CLI::App& verb, RunsFlags& flags, const char* name, const char* what) {
   CLI::App* part = verb.add_subcommand(name, what);
   part->add_flag("--json", flags.json, "Print one JSON object");
   return part;
@@ -62,7 +62,7 @@ CLI::App* add_part(CLI::App& verb, Flags& flags, const char* name, const char* w
 }  // namespace
 
 void add_runs(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<RunsFlags>();
   CLI::App* verb = app.add_subcommand("runs", "What was trained here, and from what");
   verb->require_subcommand(1);
   verb->footer("A run is named by its number or its folder. The list is $STEPSTONE_HOME/runs.db.");

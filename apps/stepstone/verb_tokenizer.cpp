@@ -13,7 +13,7 @@
 namespace stepstone::cli {
 namespace {
 
-struct Flags {
+struct TokenizerFlags {
   std::vector<std::string> data;
   std::string out, pattern = "llama3";
   std::int32_t vocab_size = 4096;
@@ -35,7 +35,7 @@ std::string read_standard_input() {
   }
 }
 
-std::string input(const Flags& flags, bool given) {
+std::string input(const TokenizerFlags& flags, bool given) {
   if (given) return flags.text;
   return flags.file.empty() ? read_standard_input() : read_file(flags.file);
 }
@@ -50,7 +50,7 @@ TextSource texts_of(DocumentReader& reader) {
   };
 }
 
-void train(const Flags& flags) {
+void train(const TokenizerFlags& flags) {
   BpeTrainOptions options;
   options.vocab_size = flags.vocab_size;
   options.memory_bytes = flags.memory;
@@ -79,7 +79,7 @@ void train(const Flags& flags) {
   }
 }
 
-void encode(const Flags& flags, bool given) {
+void encode(const TokenizerFlags& flags, bool given) {
   const Tokenizer tokenizer = Tokenizer::load(flags.model);
   const std::string text = input(flags, given);
   const auto ids = flags.control ? tokenizer.encode_with_specials(text) : tokenizer.encode(text);
@@ -94,7 +94,7 @@ void encode(const Flags& flags, bool given) {
   }
 }
 
-void decode(const Flags& flags) {
+void decode(const TokenizerFlags& flags) {
   const Tokenizer tokenizer = Tokenizer::load(flags.model);
   std::string list = fmt::format("{}", fmt::join(flags.ids, " "));
   if (flags.ids.empty()) list = input(flags, false);
@@ -102,12 +102,12 @@ void decode(const Flags& flags) {
   put_out(flags.json ? dump_json({{"text", to_utf8_lossy(text)}}) + "\n" : text);
 }
 
-void info(const Flags& flags) {
+void info(const TokenizerFlags& flags) {
   const Json json = tokenizer_info(Tokenizer::load(flags.model));
   put_out(flags.json ? dump_json(json) + "\n" : info_table(json));
 }
 
-CLI::App* add_part(CLI::App& verb, Flags& flags, const char* name, const char* what) {
+CLI::App* add_part(CLI::App& verb, TokenizerFlags& flags, const char* name, const char* what) {
   CLI::App* part = verb.add_subcommand(name, what);
   part->add_option("-m,--model", flags.model, "Tokenizer: a tokenizer.json, or a folder with one")
       ->required();
@@ -118,7 +118,7 @@ CLI::App* add_part(CLI::App& verb, Flags& flags, const char* name, const char* w
 }  // namespace
 
 void add_tokenizer(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TokenizerFlags>();
   CLI::App* verb = app.add_subcommand("tokenizer", "Train, look at and use tokenizers");
   verb->require_subcommand(1);
 

@@ -8,7 +8,7 @@
 namespace stepstone::cli {
 namespace {
 
-struct Flags {
+struct TrainFlags {
   std::string recipe, out;
   std::vector<std::string> overrides, data;
   bool resume = false, quiet = false, json = false, profile = false;
@@ -26,7 +26,7 @@ std::string sample(const Transformer& model, const Tokenizer& tokenizer, DType c
   }
 }
 
-void run(const Flags& flags) {
+void run(const TrainFlags& flags) {
   PretrainRequest request;
   request.recipe = read_recipe(flags.recipe, flags.overrides);
   if (!flags.data.empty()) request.recipe.data.paths = flags.data;
@@ -57,7 +57,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_train(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TrainFlags>();
   CLI::App* verb = app.add_subcommand("train", "Train a model from a recipe");
   verb->add_option("recipe", flags->recipe, "Recipe file (recipes/*.toml)")->required();
   verb->add_option("overrides", flags->overrides, "key=value: overrides of the recipe");

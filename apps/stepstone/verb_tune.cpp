@@ -7,13 +7,13 @@
 namespace stepstone::cli {
 namespace {
 
-struct Flags {
+struct TuneFlags {
   std::string recipe, model, out;
   std::vector<std::string> overrides, data;
   bool resume = false, quiet = false, json = false;
 };
 
-void run(const Flags& flags) {
+void run(const TuneFlags& flags) {
   FinetuneRequest request;
   request.recipe = read_recipe(flags.recipe, flags.overrides);
   if (!flags.data.empty()) request.recipe.data.paths = flags.data;
@@ -36,7 +36,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_tune(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TuneFlags>();
   CLI::App* verb = app.add_subcommand("tune", "Teach a model to chat: supervised tuning");
   verb->add_option("recipe", flags->recipe, "Recipe file (recipes/chat.toml)")->required();
   verb->add_option("overrides", flags->overrides, "key=value: overrides of the recipe");
