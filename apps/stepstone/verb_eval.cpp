@@ -13,6 +13,7 @@ struct EvalFlags {
   TextEvalOptions text;
   TaskEvalOptions tasks;
   std::vector<std::string> languages;
+  std::string split = "test";
   bool json = false, verbose = false;
 };
 
@@ -49,6 +50,7 @@ void run(const EvalFlags& flags) {
   }
   if (flags.text.paths.empty() || !flags.tasks.tasks.empty()) {
     TaskEvalOptions options = flags.tasks;
+    options.split = parse_split(flags.split);
     if (!flags.languages.empty()) {
       options.languages.clear();
       for (const std::string& l : flags.languages) options.languages.push_back(parse_language(l));
@@ -85,6 +87,8 @@ void add_eval(CLI::App& app) {
       ->capture_default_str();
   verb->add_option("--level", flags->tasks.level, "Difficulty of the tasks: 0, 1 or 2")
       ->check(CLI::Range(0, 2))
+      ->capture_default_str();
+  verb->add_option("--split", flags->split, "train, val, test: which part of the questions")
       ->capture_default_str();
   verb->add_option("-s,--seed", flags->tasks.seed, "Which questions")->capture_default_str();
   verb->add_flag("--json", flags->json, "Print one JSON object");

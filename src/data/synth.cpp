@@ -26,10 +26,12 @@ EvalItem ask(std::string_view task, Language language, std::string key, std::str
 }
 
 std::string as_text(const EvalItem& item, Random& random) {
-  static constexpr std::array<std::array<std::string_view, 2>, 2> kEnglish = {
-      {{"Question: ", "\nAnswer: "}, {"Q: ", "\nA: "}}};
-  static constexpr std::array<std::array<std::string_view, 2>, 2> kChinese = {
-      {{"问题：", "\n回答："}, {"问：", "\n答："}}};
+  static constexpr std::array<std::array<std::string_view, 2>, 3> kEnglish = {
+      {{"Question: ", "\nAnswer: "}, {"Q: ", "\nA: "}, {"> ", "\n"}}};
+  static constexpr std::array<std::array<std::string_view, 2>, 3> kChinese = {
+      {{"问题：", "\n回答："}, {"问：", "\n答："}, {"> ", "\n"}}};
+  // In the last layout an answer starts a line, as a chat's reply does: to a tokenizer the first
+  // word of a line is another word than the same one after a space.
   const auto& marks = pick(item.language == Language::en ? kEnglish : kChinese, random);
   std::string out;
   for (const Message& message : item.messages) {

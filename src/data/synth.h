@@ -59,6 +59,7 @@ struct EvalItem {
   std::string answer;                 // canonical: what training data answers
   std::vector<std::string> accepted;  // other wordings that count as right
   bool match_case = false;
+  bool shows_working = false;     // only what follows the last ';' of a reply is the answer
   std::vector<std::string> keys;  // semantic keys; they decide the split
 };
 
@@ -96,9 +97,10 @@ const std::vector<std::string>& synth_tasks();
 std::vector<EvalItem> synth_eval(std::string_view task, Language language, int n,
                                  std::uint64_t seed, int level = 0);
 
-// Exact match with the answer or an accepted wording after normalising: surrounding space,
-// repeated space, final punctuation, full-width forms and (unless match_case) ASCII case count for
-// nothing; neither does space beside punctuation or Chinese characters.
+// Exact match of the reply (of what follows its last ';', if the item shows working) with the
+// answer or an accepted wording after normalising: surrounding space, repeated space, final
+// punctuation, full-width forms and (unless match_case) ASCII case count for nothing; neither does
+// space beside punctuation or Chinese characters.
 bool is_correct(const EvalItem& item, std::string_view reply);
 
 // The split that a semantic key belongs to: 90 % train, 5 % val, 5 % test.

@@ -172,8 +172,17 @@ TEST(Synth, AnswersAreRight) {
   for (const EvalItem& item : synth.questions("arithmetic", Language::en, Split::train, 200, 1)) {
     int a = 0, b = 0, c = 0;
     char sign = 0;
-    ASSERT_EQ(std::sscanf(item.answer.c_str(), "%d %c %d = %d", &a, &sign, &b, &c), 4);
+    const std::size_t end = item.answer.find("; ");
+    const char* equation = item.answer.c_str() + (end == std::string::npos ? 0 : end + 2);
+    ASSERT_EQ(std::sscanf(equation, "%d %c %d = %d", &a, &sign, &b, &c), 4) << item.answer;
     EXPECT_EQ(c, sign == '+' ? a + b : a - b);
+    if (end == std::string::npos) {
+      EXPECT_TRUE(a == 0 || b == 0) << item.answer;
+      continue;
+    }
+    // The working ends with the result and how far it was counted.
+    const int steps = sign == '+' ? std::min(a, b) : b;
+    EXPECT_THAT(item.answer.substr(0, end), testing::EndsWith(fmt::format(" {}:{}", c, steps)));
   }
   for (const EvalItem& item : synth.questions("sort", Language::en, Split::train, 100, 1)) {
     std::istringstream numbers(item.answer);
@@ -211,6 +220,11 @@ TEST(Synth, ScorerAcceptsWordingsAndNothingElse) {
   EXPECT_FALSE(is_correct(item, "12 13"));
   EXPECT_FALSE(is_correct(item, ""));
   EXPECT_FALSE(is_correct(item, "..."));
+  EXPECT_FALSE(is_correct(item, "7 8:1 9:2; 7 + 5 = 12"));
+  item.shows_working = true;
+  EXPECT_TRUE(is_correct(item, "7 8:1 9:2; 7 + 5 = 12"));
+  EXPECT_FALSE(is_correct(item, "7 + 5 = 12; 7 + 5 = 13"));
+  EXPECT_FALSE(is_correct(item, "12;"));
   EvalItem list;
   list.answer = "猫、狗";
   EXPECT_TRUE(is_correct(list, "猫，狗"));

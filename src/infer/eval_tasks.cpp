@@ -64,10 +64,13 @@ TaskReport evaluate_tasks(const Stone& stone, const TaskEvalOptions& options) {
   const bool chat = is_chat_model(stone);
   TaskReport report;
   std::vector<std::vector<std::int32_t>> prompts;
+  SynthOptions synth_options;
+  synth_options.level = options.level;
+  const Synth synth(synth_options);
   for (const std::string& task : options.tasks.empty() ? synth_tasks() : options.tasks) {
     for (const Language language : options.languages) {
       for (EvalItem& item :
-           synth_eval(task, language, options.questions, options.seed, options.level)) {
+           synth.questions(task, language, options.split, options.questions, options.seed)) {
         prompts.push_back(chat ? ChatTemplate(stone.tokenizer).render(item.messages, true).ids
                                : prompt_tokens(stone.tokenizer, as_text(item)));
         report.answers.push_back({std::move(item), {}, false});

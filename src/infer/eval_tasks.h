@@ -25,8 +25,9 @@ struct TaskEvalOptions {
   std::vector<Language> languages = {Language::en, Language::zh};
   int questions = 20;  // per task and language
   std::uint64_t seed = 1;
-  int level = 0;                 // of the synthetic world
-  std::int64_t max_tokens = 64;  // of an answer
+  Split split = Split::test;      // train and val share no question with it
+  int level = 0;                  // of the synthetic world
+  std::int64_t max_tokens = 128;  // of an answer
   std::function<void(std::size_t done, std::size_t total)> progress = {};
 };
 

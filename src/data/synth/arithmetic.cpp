@@ -26,6 +26,24 @@ struct Sum {
   }
 };
 
+// The longest count that is written out.
+constexpr int kMaxCount = 20;
+
+// How the result is counted out: "7 8:1 9:2 10:3; " is 7 + 3 (on from the larger operand), and
+// "7 6:1 5:2; " is 7 - 2. A step needs no more than the neighbour of a number, so a small model
+// that could not keep all sums in its weights finds those that it never saw. Empty if there is
+// nothing to count or too much.
+std::string working(const Sum& sum) {
+  const int from = sum.plus ? std::max(sum.a, sum.b) : sum.a;
+  const int steps = sum.plus ? std::min(sum.a, sum.b) : sum.b;
+  if (steps == 0 || steps > kMaxCount) return "";
+  std::string out = fmt::format("{}", from);
+  for (int i = 1; i <= steps; ++i) {
+    out += fmt::format(" {}:{}", sum.plus ? from + i : from - i, i);
+  }
+  return out + "; ";
+}
+
 Sum sum_of(int a, int b) { return {a, b, true}; }
 Sum difference_of(int a, int b) { return {a, b, false}; }
 
@@ -120,6 +138,17 @@ std::string equation_line(const Draw& draw) {
   return sums_line(draw, [&] { return std::vector<Sum>{any_sum(draw)}; });
 }
 
+std::string working_line(const Draw& draw) {
+  std::string shown;
+  return sums_line(draw,
+                   [&] {
+                     const Sum sum = any_sum(draw);
+                     shown = working(sum);
+                     return std::vector<Sum>{sum};
+                   })
+      .insert(0, shown);
+}
+
 // What two numbers and their sum have to do with each other.
 std::string family_line(const Draw& draw) {
   return sums_line(draw, [&] {
@@ -190,9 +219,12 @@ EvalItem sum_question(const Draw& draw) {
     const std::string question =
         fill(pick(questions, draw.random),
              {{"a", a}, {"b", b}, {"N", person.name(draw.language)}, {"things", any_thing(draw)}});
-    return ask("arithmetic", draw.language, sum.key(), question,
-               sum.equation() + std::string(draw.in(".", "。")),
-               accepted_numbers(draw, sum.result()));
+    EvalItem item = ask("arithmetic", draw.language, sum.key(), question,
+                        working(sum) + sum.equation() + std::string(draw.in(".", "。")),
+                        accepted_numbers(draw, sum.result()));
+    item.accepted.push_back(sum.equation());
+    item.shows_working = true;
+    return item;
   });
 }
 
@@ -261,7 +293,8 @@ std::string arithmetic_document(const Draw& draw) {
     Line make;
   };
   static constexpr Kind kKinds[] = {
-      {0.40, 12, equation_line},
+      {0.20, 12, equation_line},
+      {0.20, 6, working_line},
       {0.10, 4, family_line},
       {0.10, 3, row_line},
       {0.08, 8, product_line},

@@ -204,7 +204,12 @@ EvalItem pick_question(const Draw& draw) {
     const auto items = any_words(draw, any_length(draw));
     const std::size_t which = draw.random.below(3);
     const std::string& word = which == 2 ? items.back() : items[which];
-    return ask_list("pick", draw, en[which], zh[which], items, items, word);
+    if (draw.language == Language::zh) {
+      return ask_list("pick", draw, en[which], zh[which], items, items, word);
+    }
+    static constexpr std::string_view kWhich[] = {"first", "second", "last"};
+    return ask_list("pick", draw, en[which], zh[which], items, items,
+                    fmt::format("The {} word is {}.", kWhich[which], word), {word});
   });
 }
 

@@ -57,6 +57,8 @@ std::string normalise(std::string_view text, bool match_case) {
 }  // namespace
 
 bool is_correct(const EvalItem& item, std::string_view reply) {
+  // npos + 1 is 0: a reply without working
+  if (item.shows_working) reply.remove_prefix(reply.rfind(';') + 1);
   const std::string given = normalise(reply, item.match_case);
   if (given.empty()) return false;
   if (given == normalise(item.answer, item.match_case)) return true;
