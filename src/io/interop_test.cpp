@@ -1,7 +1,9 @@
-// Files exchanged with the reference implementations. Needs a Python with safetensors, torch and
-// tensorboard, named by the environment variable STEPSTONE_PYTHON.
+// Files exchanged with the reference implementations. Needs a Python with safetensors, torch,
+// tensorboard and gguf, named by the environment variable STEPSTONE_PYTHON.
 #include <cstdlib>
 
+#include "io/gguf.h"
+#include "io/gguf_writer.h"
 #include "io/safetensors.h"
 #include "io/tensorboard.h"
 #include "io/test_support.h"
@@ -77,6 +79,64 @@ TEST_F(Interop, WeReadSafetensors) {
   expected["bool"] = tensor_of<std::uint8_t>({1, 0, 1}, {3});
   EXPECT_EQ(file.names().size(), expected.size());
   for (const auto& [name, tensor] : expected) expect_equal(file.tensor(name), tensor, name);
+}
+
+TEST_F(Interop, GgufReadsOurs) {
+  ScratchFolder folder;
+  GgufWriter writer;
+  writer.set("general.architecture", "llama");
+  writer.set("true", true);
+  writer.set("u32", std::uint32_t{7});
+  writer.set("i32", std::int32_t{-7});
+  writer.set("u64", std::uint64_t{1} << 63);
+  writer.set("f32", 0.25f);
+  writer.set("words", std::vector<std::string>{"a", "", "名", "two words"});
+  writer.set("ints", std::vector<std::int32_t>{1, -2, 3});
+  std::vector<float> ramp(64);
+  for (int i = 0; i < 64; ++i) ramp[static_cast<std::size_t>(i)] = static_cast<float>(i) * 0.5f - 3;
+  const auto bytes = [](const std::vector<float>& values) {
+    const auto span = std::as_bytes(std::span(values));
+    return std::vector<std::byte>(span.begin(), span.end());
+  };
+  writer.add("f32", BlockType::f32, {2, 32}, [&] { return bytes(ramp); });
+  writer.add("odd", BlockType::f32, {1}, [&] { return bytes({7}); });
+  writer.add("q8_0", BlockType::q8_0, {1, 32}, [] {
+    std::vector<std::byte> block(34);
+    for (std::size_t i = 0; i < block.size(); ++i) block[i] = static_cast<std::byte>(i);
+    return block;
+  });
+  writer.write(folder / "ours.gguf");
+  EXPECT_TRUE(run("gguf_interop.py", "check " + (folder / "ours.gguf").string()));
+}
+
+TEST_F(Interop, WeReadGguf) {
+  ScratchFolder folder;
+  ASSERT_TRUE(run("gguf_interop.py", "make " + (folder / "theirs.gguf").string()));
+  const GgufFile file = GgufFile::open(folder / "theirs.gguf");
+  EXPECT_EQ(file.get<std::string>("general.architecture"), "llama");
+  EXPECT_EQ(file.get<int>("u8"), 200);
+  EXPECT_EQ(file.get<int>("i8"), -100);
+  EXPECT_EQ(file.get<int>("u16"), 60000);
+  EXPECT_EQ(file.get<int>("i16"), -30000);
+  EXPECT_EQ(file.get<std::int64_t>("u32"), 4'000'000'000);
+  EXPECT_EQ(file.get<std::int64_t>("i32"), -2'000'000'000);
+  EXPECT_EQ(file.get<std::int64_t>("u64"), std::int64_t{1} << 62);
+  EXPECT_EQ(file.get<std::int64_t>("i64"), -(std::int64_t{1} << 62));
+  EXPECT_EQ(file.get<float>("f32"), 0.5f);
+  EXPECT_EQ(file.get<double>("f64"), 0.1);
+  EXPECT_TRUE(file.get<bool>("bool"));
+  EXPECT_EQ(file.get<std::string>("string"), "中文");
+  EXPECT_EQ(file.get<std::vector<std::string>>("words"),
+            (std::vector<std::string>{"a", "", "名", "two words"}));
+  EXPECT_EQ(file.get<std::vector<int>>("ints"), (std::vector<int>{1, -2, 3}));
+  EXPECT_EQ(file.get<std::vector<float>>("floats"), (std::vector<float>{0.5f, -1}));
+  EXPECT_EQ(file.tensor("f32").shape(), Shape({2, 32}));
+  for (const char* name : {"f32", "f16"}) {
+    const Tensor t = file.tensor(name);
+    for (int i = 0; i < 64; ++i) EXPECT_EQ(t.data<float>()[i], static_cast<float>(i) * 0.5f - 3);
+  }
+  EXPECT_EQ(file.info("q8_0").shape, Shape({1, 32}));
+  EXPECT_EQ(file.tensor("q8_0").data<float>()[31], 15.5f);
 }
 
 TEST_F(Interop, TensorBoardReadsOurs) {
