@@ -105,7 +105,7 @@ TEST_P(EveryModel, TheCacheOfTheLastTextChangesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, EveryModel,
-                         ::testing::Combine(::testing::Values("gpt2", "qwen3"),
+                         ::testing::Combine(::testing::Values("gpt2", "qwen3", "stepstone"),
                                             ::testing::Values(DType::f32, DType::bf16)),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +

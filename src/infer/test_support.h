@@ -34,6 +34,10 @@ inline TransformerConfig tiny_config(const std::string& family, std::int64_t con
     c.qk_norm = c.gated = false;
     c.qkv_bias = c.attention_output_bias = c.mlp_bias = c.tied_head = true;
   }
+  if (family == "stepstone") {
+    c.ngram_order = 3;
+    c.ngram_buckets = 100;
+  }
   return c;
 }
 

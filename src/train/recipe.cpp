@@ -21,7 +21,8 @@ std::string choice(ConfigTable& t, std::string_view key, std::string_view otherw
 
 void read_model(ConfigTable& t, Recipe& r) {
   TransformerConfig& m = r.model;
-  m.model_type = choice(t, "model.family", "qwen3", {"qwen3", "llama", "gpt2", "mistral", "qwen2"});
+  m.model_type = choice(t, "model.family", "qwen3",
+                        {"qwen3", "llama", "gpt2", "mistral", "qwen2", "stepstone"});
   const bool gpt2 = m.model_type == "gpt2";
   apply_depth(m, t.integer("model.depth", 4, 1, 1024));
   m.layers = t.integer("model.layers", m.layers, 1, 4096);
@@ -37,8 +38,10 @@ void read_model(ConfigTable& t, Recipe& r) {
   m.tied_head = t.boolean("model.tied_head", gpt2);
   m.dropout = static_cast<float>(t.real("model.dropout", 0, 0, 0.95));
   m.rope.theta = t.real("model.rope_theta", 10000, 1, 1e12);
+  m.ngram_order = t.integer("model.ngram_order", 0, 0, 8);
+  m.ngram_buckets = t.integer("model.ngram_buckets", m.ngram_order > 0 ? 16384 : 0, 0, 1 << 24);
   m.window = t.integer("model.window", 0, 0, 1 << 24);
-  m.qk_norm = m.model_type == "qwen3";
+  m.qk_norm = m.model_type == "qwen3" || m.model_type == "stepstone";
   if (gpt2) {
     m.norm = nn::NormKind::layer;
     m.position = PositionKind::learned;

@@ -25,6 +25,10 @@ void TransformerConfig::validate() const {
   in_range("intermediate_size", intermediate_size, 1, kMaxExtent);
   in_range("max_positions", max_positions, 1, kMaxExtent);
   in_range("window", window, 0, kMaxExtent);
+  require<UsageError>(ngram_order == 0 || model_type == "stepstone",
+                      "model.ngram_order: only the family \"stepstone\" has n-gram embeddings");
+  in_range("ngram_order", ngram_order, 0, 8);
+  in_range("ngram_buckets", ngram_buckets, ngram_order > 0 ? 1 : 0, kMaxExtent);
   require<UsageError>(heads % kv_heads == 0, "model.kv_heads: {} does not divide {} heads",
                       kv_heads, heads);
   require<UsageError>(position != PositionKind::rotary || head_dim % 2 == 0,
@@ -47,6 +51,7 @@ std::int64_t TransformerConfig::parameters() const {
   if (attention_output_bias) block += d;
   if (mlp_bias) block += (gated ? 2 : 1) * intermediate_size + d;
   std::int64_t total = layers * block + vocab_size * d * (tied_head ? 1 : 2) + norms;
+  if (ngram_order > 1) total += (ngram_order - 1) * ngram_buckets * d;
   if (position == PositionKind::learned) total += max_positions * d;
   return total;
 }

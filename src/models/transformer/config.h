@@ -42,6 +42,8 @@ struct TransformerConfig {
   float attention_softcap = 0;
   float logit_softcap = 0;
   float dropout = 0;
+  // Tables of n-gram embeddings for n = 2 .. ngram_order (ngrams.h); 0: none.
+  std::int64_t ngram_order = 0, ngram_buckets = 0;
 
   // Throws UsageError naming the first field that cannot be.
   void validate() const;

@@ -16,6 +16,7 @@ struct Family {
   bool qkv_bias = false;    // whatever attention_bias says
   bool output_bias = true;  // attention_bias covers o_proj too
   bool window = false;      // sliding_window counts
+  bool ngrams = false;      // n-gram embeddings: a family of our own
 };
 
 // The families that share Llama's key names.
@@ -28,6 +29,11 @@ constexpr Family kFamilies[] = {
      .output_bias = false,
      .window = true},
     {.model_type = "qwen3", .architecture = "Qwen3ForCausalLM", .qk_norm = true, .window = true},
+    {.model_type = "stepstone",
+     .architecture = "StepstoneForCausalLM",
+     .qk_norm = true,
+     .window = true,
+     .ngrams = true},
 };
 
 struct ActivationName {
@@ -156,6 +162,10 @@ TransformerConfig read_llama_like(const Reader& r, const Family& family, const s
   if (family.window && r.value_or("use_sliding_window", family.model_type == "mistral")) {
     c.window = r.count_or("sliding_window", 0);
   }
+  if (family.ngrams) {
+    c.ngram_order = r.count_or("ngram_order", 0);
+    c.ngram_buckets = r.count_or("ngram_buckets", 0);
+  }
   c.rope.theta = r.value_or("rope_theta", 10000.0);
   for (const char* field : {"rope_parameters", "rope_scaling"}) {
     const Json* rope = find_field(r.json(), field);
@@ -277,6 +287,10 @@ Json to_json(const TransformerConfig& c) {
                {"rope_theta", c.rope.theta},
                {"rope_parameters", rope}};
   if (c.rope.scaling.kind != ops::RopeScaling::Kind::none) json["rope_scaling"] = rope;
+  if (family->ngrams) {
+    json["ngram_order"] = c.ngram_order;
+    json["ngram_buckets"] = c.ngram_buckets;
+  }
   if (family->window) {
     json["sliding_window"] = c.window > 0 ? Json(c.window) : Json();
     if (family->model_type != "mistral") json["use_sliding_window"] = c.window > 0;

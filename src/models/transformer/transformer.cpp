@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/random.h"
+#include "models/transformer/ngrams.h"
 #include "ops/activation/activation.h"
 #include "ops/add/add.h"
 #include "ops/dropout/dropout.h"
@@ -110,6 +111,7 @@ void KvCache::truncate(std::int64_t length) {
   require<UsageError>(length >= 0 && length <= length_, "cache: cannot truncate {} to {}", length_,
                       length);
   length_ = length;
+  tokens_.resize(static_cast<std::size_t>(length));
 }
 
 Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) {
@@ -123,6 +125,10 @@ Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) 
   const std::int64_t d = config_.hidden_size;
   embedding_ =
       &parameters_.add(names.embedding + ".weight", {config_.vocab_size, d}, Role::embedding);
+  for (std::int64_t n = 2; n <= config_.ngram_order; ++n) {
+    ngrams_.push_back(&parameters_.add(fmt::format("model.embed_ngrams.{}.weight", n),
+                                       {config_.ngram_buckets, d}, Role::embedding));
+  }
   if (config_.position == PositionKind::learned) {
     positions_ =
         &parameters_.add(names.positions + ".weight", {config_.max_positions, d}, Role::embedding);
@@ -191,10 +197,21 @@ void Transformer::initialize(const InitOptions& options) {
   }
 }
 
-Var Transformer::embed(Graph& graph, std::span<const std::int32_t> tokens,
-                       std::span<const std::int32_t> positions) const {
-  Var x = ops::embedding(graph, embedding_->var, tokens);
-  if (positions_) x = ops::add(graph, x, ops::embedding(graph, positions_->var, positions));
+Var Transformer::embed(Graph& graph, const TokenBatch& batch,
+                       std::span<const std::span<const std::int32_t>> histories) const {
+  Var x = ops::embedding(graph, embedding_->var, batch.tokens);
+  if (positions_) x = ops::add(graph, x, ops::embedding(graph, positions_->var, batch.positions));
+  for (std::size_t n = 0; n < ngrams_.size(); ++n) {
+    std::vector<std::int32_t> ids;
+    for (std::size_t s = 0; s + 1 < batch.segments.size(); ++s) {
+      const auto first = static_cast<std::size_t>(batch.segments[s]);
+      const auto last = static_cast<std::size_t>(batch.segments[s + 1]);
+      append_ngram_ids(histories.empty() ? std::span<const std::int32_t>() : histories[s],
+                       batch.tokens.subspan(first, last - first), static_cast<std::int64_t>(n) + 2,
+                       config_.vocab_size, config_.ngram_buckets, ids);
+    }
+    x = ops::add(graph, x, ops::embedding(graph, ngrams_[n]->var, ids));
+  }
   return ops::dropout(graph, x, config_.dropout);
 }
 
@@ -230,7 +247,7 @@ Var Transformer::hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_b
                       "transformer: {} tokens but {} positions", batch.tokens.size(),
                       batch.positions.size());
   const auto attention = attention_config();
-  Var x = embed(graph, batch.tokens, batch.positions);
+  Var x = embed(graph, batch, {});
   for (const Block& block : blocks_) {
     const auto run = [this, &block, attention, batch](Graph& g, std::span<const Var> in) {
       return run_block(g, block, in[0], batch.positions, [&](const Var& qkv) {
@@ -267,7 +284,9 @@ Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
   }
   const auto attention = attention_config();
   std::vector<ops::CachedSequence> sequences(caches.size());
-  Var x = embed(graph, tokens, positions);
+  std::vector<std::span<const std::int32_t>> histories;
+  for (const KvCache* cache : caches) histories.emplace_back(cache->tokens_);
+  Var x = embed(graph, {tokens, positions, segments}, histories);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     for (std::size_t s = 0; s < caches.size(); ++s) {
       sequences[s] = {&caches[s]->layers_[i], caches[s]->length_};
@@ -278,6 +297,8 @@ Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
   }
   for (std::size_t s = 0; s < caches.size(); ++s) {
     caches[s]->length_ += segments[s + 1] - segments[s];
+    caches[s]->tokens_.insert(caches[s]->tokens_.end(), tokens.begin() + segments[s],
+                              tokens.begin() + segments[s + 1]);
   }
   return final_norm_(graph, x);
 }

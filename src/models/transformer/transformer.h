@@ -34,6 +34,7 @@ class KvCache {
   friend class Transformer;
   std::int64_t capacity_;
   std::int64_t length_ = 0;
+  std::vector<std::int32_t> tokens_;  // what is cached
   std::vector<ops::KvCacheLayer> layers_;
 };
 
@@ -90,8 +91,9 @@ class Transformer {
   struct Names;
 
   Block make_block(std::int64_t layer, const Names& names);
-  Var embed(Graph& graph, std::span<const std::int32_t> tokens,
-            std::span<const std::int32_t> positions) const;
+  // histories[s]: what precedes segment s; empty: nothing does.
+  Var embed(Graph& graph, const TokenBatch& batch,
+            std::span<const std::span<const std::int32_t>> histories) const;
   // attend: rotated qkv -> attention output, from the batch or through the cache.
   template <typename Attend>
   Var run_block(Graph& graph, const Block& block, const Var& x,
@@ -102,6 +104,7 @@ class Transformer {
   ops::RotaryConfig rotary_;
   nn::ParameterList parameters_;
   nn::Parameter* embedding_ = nullptr;
+  std::vector<nn::Parameter*> ngrams_;  // of order 2, 3, …
   nn::Parameter* positions_ = nullptr;
   nn::Parameter* head_ = nullptr;  // null when tied
   nn::Norm final_norm_;
