@@ -78,12 +78,29 @@ void read_data(ConfigTable& t, Recipe& r) {
   d.val_tokens = t.integer("data.val_tokens", 65536, 0, kBig);
 }
 
+// The batch that still pays grows about with the 0.4th power of the tokens trained on (Bergsma et
+// al. 2025, "Power Lines"); those go with the parameters, so with the cube of the depth: about
+// linearly in depth.
+constexpr std::int64_t kBatchTokensPerLayer = 1024;
+
 void read_train(ConfigTable& t, Recipe& r) {
   TrainOptions& o = r.train;
   r.context = t.integer("train.context", 256, 1, 1 << 24);
-  r.rows = t.integer("train.rows", 16, 1, 1 << 20);
+  const std::int64_t default_rows =
+      std::max<std::int64_t>(1, kBatchTokensPerLayer * r.model.layers / r.context);
+  r.rows = t.integer("train.rows", default_rows, 1, 1 << 20);
   o.accumulate = static_cast<int>(t.integer("train.accumulate", 1, 1, 1 << 20));
-  o.schedule.steps = t.integer("train.steps", 1000, 1, kBig);
+  const double per_parameter = t.real("train.tokens_per_parameter", 0, 0, 1e6);
+  require<UsageError>(
+      per_parameter == 0 || !t.has("train.steps"),
+      "train.steps: and train.tokens_per_parameter are two ways to say the same; give one");
+  std::int64_t steps = 1000;
+  if (per_parameter > 0) {
+    const double tokens = per_parameter * static_cast<double>(r.model.block_parameters());
+    steps = std::max<std::int64_t>(
+        1, std::llround(tokens / static_cast<double>(r.rows * r.context * o.accumulate)));
+  }
+  o.schedule.steps = t.integer("train.steps", steps, 1, kBig);
   o.log_every = t.integer("train.log_every", 20, 0, kBig);
   o.eval_every = t.integer("train.eval_every", 100, 0, kBig);
   o.save_every = t.integer("train.save_every", 0, 0, kBig);

@@ -42,7 +42,7 @@ void TransformerConfig::validate() const {
                       total);
 }
 
-std::int64_t TransformerConfig::parameters() const {
+std::int64_t TransformerConfig::block_parameters() const {
   const std::int64_t q = heads * head_dim, kv = kv_heads * head_dim, d = hidden_size;
   const std::int64_t norms = (norm == nn::NormKind::layer ? 2 : 1) * d;
   std::int64_t block = d * (q + 2 * kv) + q * d + (gated ? 3 : 2) * d * intermediate_size +
@@ -50,7 +50,12 @@ std::int64_t TransformerConfig::parameters() const {
   if (qkv_bias) block += q + 2 * kv;
   if (attention_output_bias) block += d;
   if (mlp_bias) block += (gated ? 2 : 1) * intermediate_size + d;
-  std::int64_t total = layers * block + vocab_size * d * (tied_head ? 1 : 2) + norms;
+  return layers * block;
+}
+
+std::int64_t TransformerConfig::parameters() const {
+  const std::int64_t d = hidden_size, norms = (norm == nn::NormKind::layer ? 2 : 1) * d;
+  std::int64_t total = block_parameters() + vocab_size * d * (tied_head ? 1 : 2) + norms;
   if (ngram_order > 1) total += (ngram_order - 1) * ngram_buckets * d;
   if (position == PositionKind::learned) total += max_positions * d;
   return total;

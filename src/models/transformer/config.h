@@ -48,6 +48,7 @@ struct TransformerConfig {
   // Throws UsageError naming the first field that cannot be.
   void validate() const;
   std::int64_t parameters() const;
+  std::int64_t block_parameters() const;  // of all layers: without embeddings and head
   // Matrix FLOPs of forward and backward per token, attention at the given context included
   // (6 per weight, and 12 · layers · heads · head_dim · context / 2 for the causal half).
   double flops_per_token(std::int64_t context) const;
