@@ -3,12 +3,40 @@
 #include <fmt/format.h>
 
 namespace stepstone {
+namespace {
+
+// What both halves say of data and training. Small batches: the tasks need many steps more than
+// they need many tokens (docs/decisions.md, "Speedrun").
+std::string data_and_train(double minutes, std::uint64_t seed, std::string_view data = "") {
+  return fmt::format(R"([data]
+mode = "documents"
+val_fraction = 0.02
+val_tokens = 16384
+{}
+[train]
+context = 256
+rows = 4
+steps = 100000
+minutes = {:.4f}
+log_every = 50
+eval_every = 500
+seed = {}
+
+[optim]
+kind = "muon"
+lr = 0.03
+head_lr = 0.01
+iterations = 3
+)",
+                     data, minutes, seed);
+}
+
+}  // namespace
 
 // A model of one million weights: what two slow cores can take through a few million tokens in four
-// minutes. Small batches: the tasks need many steps more than they need many tokens
-// (docs/decisions.md, "Speedrun").
+// minutes.
 std::string speedrun_pretrain_recipe(double minutes, std::uint64_t seed) {
-  return fmt::format(R"(# Pretraining half of a speedrun.
+  return R"(# Pretraining half of a speedrun.
 [model]
 family = "qwen3"
 layers = 4
@@ -21,61 +49,21 @@ kind = "bpe"
 vocab_size = 1536
 pattern = "cl100k"
 
-[data]
-mode = "documents"
-val_fraction = 0.02
-val_tokens = 16384
-weights = [0.3, 0.7]
-
-[train]
-context = 256
-rows = 4
-steps = 100000
-minutes = {:.4f}
-log_every = 50
-eval_every = 500
-seed = {}
-
-[optim]
-kind = "muon"
-lr = 0.03
-embedding_lr = 0.03
-head_lr = 0.01
+)" + data_and_train(minutes, seed, "weights = [0.3, 0.7]  # documents, chats\n") +
+         R"(embedding_lr = 0.03
 schedule = "wsd"
 decay = 0.3
 final_scale = 0.3
 momentum_warmup = 100
-iterations = 3
-)",
-                     minutes, seed);
+)";
 }
 
 std::string speedrun_tune_recipe(double minutes, std::uint64_t seed) {
-  return fmt::format(R"(# Chat-tuning half of a speedrun.
-[data]
-mode = "documents"
-val_fraction = 0.02
-val_tokens = 16384
-
-[train]
-context = 256
-rows = 4
-steps = 100000
-minutes = {:.4f}
-log_every = 50
-eval_every = 500
-seed = {}
-
-[optim]
-kind = "muon"
-lr = 0.03
-embedding_lr = 0.02
-head_lr = 0.01
+  return "# Chat-tuning half of a speedrun.\n" + data_and_train(minutes, seed) +
+         R"(embedding_lr = 0.02
 schedule = "linear"
 momentum_warmup = 50
-iterations = 3
-)",
-                     minutes, seed);
+)";
 }
 
 }  // namespace stepstone

@@ -6,29 +6,9 @@ set -euo pipefail
 program=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export STEPSTONE_HOME=$work/home
+recipe=(train.steps=12 train.save_every=4)
+. "$(dirname "$0")/tiny_run.sh"
 
-"$program" data synth -o "$work/text.jsonl" -n 200 2> /dev/null
-cat > "$work/tiny.toml" <<'TOML'
-[model]
-layers = 1
-hidden_size = 32
-heads = 1
-intermediate_size = 64
-[tokenizer]
-kind = "bytes"
-[data]
-val_fraction = 0.1
-[train]
-context = 32
-rows = 2
-steps = 12
-save_every = 4
-eval_every = 0
-TOML
-train() {
-  "$program" train "$work/tiny.toml" --data "$work/text.jsonl" -o "$1" -q --resume
-}
 # damage FILE KIND: flips one bit in the middle, or cuts the file.
 damage() {
   local size middle byte
@@ -51,7 +31,7 @@ for file in model.safetensors optimizer.safetensors state.json manifest.json; do
     cp -r "$work/whole" "$work/run"
     rm "$work/run"/*.json "$work/run/model.safetensors"
     damage "$work/run/checkpoints/step-00000008/$file" "$kind"
-    train "$work/run" 2> "$work/err"
+    train "$work/run" --resume 2> "$work/err"
     grep -q "skipping a damaged checkpoint: .*step-00000008" "$work/err" ||
       { echo "$file $kind: not noticed"; cat "$work/err"; exit 1; }
     cmp "$work/whole/model.safetensors" "$work/run/model.safetensors"

@@ -13,31 +13,9 @@ if ! mount -t tmpfs -o size=1m tmpfs "$disk" 2> /dev/null; then
   exit 77
 fi
 trap 'umount -l "$disk"; rm -rf "$work"' EXIT
-export STEPSTONE_HOME=$work/home
+recipe=(model.hidden_size=64 model.heads=2 model.intermediate_size=128 train.steps=12 train.save_every=3)
+. "$(dirname "$0")/tiny_run.sh"
 
-"$program" data synth -o "$work/text.jsonl" -n 200 2> /dev/null
-cat > "$work/tiny.toml" <<'TOML'
-[model]
-layers = 1
-hidden_size = 64
-heads = 2
-intermediate_size = 128
-[tokenizer]
-kind = "bytes"
-[data]
-val_fraction = 0.1
-[train]
-context = 32
-rows = 2
-steps = 12
-save_every = 3
-eval_every = 0
-TOML
-train() {  # folder, flags…
-  local out=$1
-  shift
-  "$program" train "$work/tiny.toml" --data "$work/text.jsonl" -o "$out" -q "$@"
-}
 
 train "$work/whole"
 failures=0

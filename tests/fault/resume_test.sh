@@ -8,39 +8,11 @@ program=$1
 kills_wanted=${2:-20}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export STEPSTONE_HOME=$work/home
+recipe=(model.layers=2 model.hidden_size=64 model.heads=2 model.intermediate_size=128 model.dropout=0.1
+  tokenizer.kind=bpe tokenizer.vocab_size=400 data.val_tokens=2048 train.context=64 train.rows=4
+  train.steps=120 train.save_every=2 train.eval_every=40 train.log_every=1 train.ema=0.9 optim.warmup=5)
+. "$(dirname "$0")/tiny_run.sh"
 
-"$program" data synth -o "$work/text.jsonl" -n 400 2> /dev/null
-cat > "$work/tiny.toml" <<'TOML'
-[model]
-layers = 2
-hidden_size = 64
-heads = 2
-intermediate_size = 128
-dropout = 0.1
-[tokenizer]
-kind = "bpe"
-vocab_size = 400
-[data]
-val_fraction = 0.1
-val_tokens = 2048
-[train]
-context = 64
-rows = 4
-steps = 120
-save_every = 2
-eval_every = 40
-log_every = 1
-ema = 0.9
-[optim]
-warmup = 5
-TOML
-
-train() {  # folder, flags…
-  local out=$1
-  shift
-  "$program" train "$work/tiny.toml" --data "$work/text.jsonl" -o "$out" -q "$@"
-}
 losses() {  # step and losses of a log, without times
   sed -E 's/.*"loss":([^,}]*).*"step":([0-9]+).*/\2 \1/; s/"(tok_per_sec|mfu|train_seconds)":[^,}]*,?//g' \
     "$1/log.jsonl"
@@ -56,8 +28,8 @@ kills=0 inside=0 runs=0
 while true; do
   runs=$((runs + 1))
   [ "$runs" -le 400 ] || { echo "400 runs and still only $kills kills, $inside inside a save"; exit 1; }
-  "$program" train "$work/tiny.toml" --data "$work/text.jsonl" -o "$work/killed" -q -t 2 \
-    --resume 2> "$work/err" &
+  train_command "$work/killed" -t 2 --resume
+  "${command[@]}" 2> "$work/err" &
   pid=$!
   if [ "$kills" -lt "$kills_wanted" ] || [ "$inside" -lt 5 ]; then
     sleep "0.$(printf '%03d' $((RANDOM % 400 + 20)))"

@@ -1,0 +1,29 @@
+#include "run_flags.h"
+
+#include <cstdio>
+
+namespace stepstone::cli {
+
+void RunFlags::finish(const TrainOutcome& outcome) const {
+  if (outcome.signal != 0) exit_status = 128 + outcome.signal;
+  if (!json) return;
+  const Json printed = {{"steps", outcome.steps},
+                        {"tokens", outcome.tokens},
+                        {"train_seconds", outcome.seconds},
+                        {"val_loss", outcome.validation.loss},
+                        {"val_bpb", outcome.validation.bits_per_byte}};
+  std::puts(dump_json(printed).c_str());
+}
+
+void add_run_flags(CLI::App& verb, RunFlags& flags) {
+  verb.add_option("recipe", flags.recipe, "Recipe file (recipes/*.toml)")->required();
+  verb.add_option("overrides", flags.overrides, "key=value: overrides of the recipe");
+  verb.add_option("--data", flags.data, "Files, folders or globs (instead of data.paths)");
+  verb.add_option("-o,--out", flags.out, "Folder for the model, its log and its checkpoints")
+      ->required();
+  verb.add_flag("--resume", flags.resume, "Go on from the newest checkpoint in --out");
+  verb.add_flag("-q,--quiet", flags.quiet, "No progress on standard error");
+  verb.add_flag("--json", flags.json, "Print the outcome as JSON");
+}
+
+}  // namespace stepstone::cli

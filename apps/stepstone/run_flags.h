@@ -1,0 +1,30 @@
+// Flags that train and tune share.
+#pragma once
+
+#include "train/recipe.h"
+#include "train/trainer.h"
+#include "verbs.h"
+
+namespace stepstone::cli {
+
+struct RunFlags {
+  std::string recipe, out;
+  std::vector<std::string> overrides, data;
+  bool resume = false, quiet = false, json = false;
+
+  // Fills a PretrainRequest or FinetuneRequest.
+  template <typename Request>
+  void apply_to(Request& request) const {
+    request.recipe = read_recipe(recipe, overrides);
+    if (!data.empty()) request.recipe.data.paths = data;
+    request.out = out;
+    request.resume = resume;
+    request.quiet = quiet;
+  }
+  // Sets the exit status and prints the outcome if asked for.
+  void finish(const TrainOutcome& outcome) const;
+};
+
+void add_run_flags(CLI::App& verb, RunFlags& flags);
+
+}  // namespace stepstone::cli
