@@ -1,10 +1,12 @@
-// stepstone bench gemm|train
+// stepstone bench gemm|train|tokenizer
 #include <sys/resource.h>
 
 #include <cstdio>
 
 #include "backend/cpu/gemm_bench.h"
+#include "io/file.h"
 #include "io/json.h"
+#include "tokenizer/bench.h"
 #include "train/bench.h"
 #include "verbs.h"
 
@@ -73,6 +75,32 @@ void run_gemm(int repetitions, bool json) {
   if (json) std::puts(dump_json(rows).c_str());
 }
 
+struct BenchTokenizerFlags {
+  std::string tokenizer;
+  std::vector<std::string> files;
+  int passes = 5;
+  bool json = false;
+};
+
+void run_tokenizer(const BenchTokenizerFlags& flags) {
+  const Tokenizer tokenizer = Tokenizer::load(flags.tokenizer);
+  std::vector<std::string> texts;
+  for (const std::string& file : flags.files) texts.push_back(read_file(file));
+  const EncodeSpeed speed = measure_encode(tokenizer, texts, flags.passes);
+  const double bytes_per_token = static_cast<double>(speed.bytes) /
+                                 static_cast<double>(std::max<std::int64_t>(1, speed.tokens));
+  if (flags.json) {
+    const Json json = {{"bytes", speed.bytes},
+                       {"tokens", speed.tokens},
+                       {"seconds", speed.seconds},
+                       {"bytes_per_second", speed.bytes_per_second()}};
+    std::puts(dump_json(json).c_str());
+    return;
+  }
+  fmt::print("{} bytes, {} tokens ({:.2f} bytes each), one thread: {:.1f} MB/s\n", speed.bytes,
+             speed.tokens, bytes_per_token, speed.bytes_per_second() / 1e6);
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app) {
@@ -94,6 +122,17 @@ void add_bench(CLI::App& app) {
   gemm->add_option("--repetitions", *repetitions, "Runs per shape")->check(CLI::Range(1, 1000));
   gemm->add_flag("--json", *json, "Print JSON");
   gemm->callback([=] { run_gemm(*repetitions, *json); });
+
+  auto encode = std::make_shared<BenchTokenizerFlags>();
+  CLI::App* tokenizer = bench->add_subcommand("tokenizer", "Encoding of texts, on one thread");
+  tokenizer->add_option("-t,--tokenizer", encode->tokenizer, "tokenizer.json or a model's folder")
+      ->required();
+  tokenizer->add_option("files", encode->files, "Text files")->required();
+  tokenizer->add_option("--passes", encode->passes, "The fastest of so many counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  tokenizer->add_flag("--json", encode->json, "Print JSON");
+  tokenizer->callback([encode] { run_tokenizer(*encode); });
 }
 
 }  // namespace stepstone::cli
