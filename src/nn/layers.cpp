@@ -1,5 +1,8 @@
 #include "nn/layers.h"
 
+#include <algorithm>
+
+#include "ops/add/add.h"
 #include "ops/layer_norm/layer_norm.h"
 #include "ops/linear/linear.h"
 #include "ops/rms_norm/rms_norm.h"
@@ -18,8 +21,16 @@ void Linear::pack(DType compute) {
                         compute == DType::bf16 ? cpu::Compute::bf16 : cpu::Compute::f32);
 }
 
+Var offset_weight(Graph& graph, const Parameter* weight, float offset) {
+  if (weight == nullptr) return {};
+  if (offset == 0) return weight->var;
+  const Tensor offsets = Tensor::empty(weight->var.shape(), DType::f32);
+  std::ranges::fill(offsets.span<float>(), offset);
+  return ops::add(graph, weight->var, Var(offsets));
+}
+
 Var Norm::operator()(Graph& graph, const Var& x) const {
-  const Var weight = weight_ ? weight_->var : Var();
+  const Var weight = offset_weight(graph, weight_, offset_);
   if (kind_ == NormKind::rms) return ops::rms_norm(graph, x, weight, eps_);
   return ops::layer_norm(graph, x, weight, bias_ ? bias_->var : Var(), eps_);
 }

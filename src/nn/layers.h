@@ -29,8 +29,9 @@ enum class NormKind : std::uint8_t { rms, layer };
 class Norm {
  public:
   Norm() = default;
-  Norm(NormKind kind, Parameter* weight, Parameter* bias, float eps)
-      : kind_(kind), weight_(weight), bias_(bias), eps_(eps) {}
+  // `offset` is added to the weight (Gemma stores weight - 1).
+  Norm(NormKind kind, Parameter* weight, Parameter* bias, float eps, float offset = 0)
+      : kind_(kind), weight_(weight), bias_(bias), eps_(eps), offset_(offset) {}
 
   Var operator()(Graph& graph, const Var& x) const;
 
@@ -39,6 +40,10 @@ class Norm {
   Parameter* weight_ = nullptr;
   Parameter* bias_ = nullptr;
   float eps_ = 1e-5f;
+  float offset_ = 0;
 };
+
+// The weight with `offset` added to every element; undefined without a parameter.
+Var offset_weight(Graph& graph, const Parameter* weight, float offset);
 
 }  // namespace stepstone::nn

@@ -20,10 +20,12 @@ enum class Role : std::uint8_t {
 };
 
 // A parameter of the model may hold several tensors of the Hugging Face file, one below the other
-// (q, k and v are one matrix product here and three entries there).
+// (q, k and v are one matrix product here and three entries there), or rows of one tensor there in
+// another order (several parts of one name).
 struct Part {
   std::string name;  // in model.safetensors
   std::int64_t rows;
+  std::int64_t first = 0;  // row within that tensor
 };
 
 struct Parameter {

@@ -1,6 +1,7 @@
 #include "stone/stone.h"
 
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "core/version.h"
@@ -24,6 +25,40 @@ Tensor transposed(const Tensor& t) {
     for (std::int64_t j = 0; j < cols; ++j) to[j * rows + i] = from[i * cols + j];
   }
   return out;
+}
+
+// Rows of each tensor in the file, of which a parameter may take some in another order.
+std::map<std::string, std::int64_t> rows_in_file(const nn::Parameter& p) {
+  std::map<std::string, std::int64_t> rows;
+  for (const nn::Part& part : p.parts) rows[part.name] += part.rows;
+  return rows;
+}
+
+Shape with_rows(const Shape& shape, std::int64_t rows) {
+  std::vector<std::int64_t> dims(shape.dims().begin(), shape.dims().end());
+  dims[0] = rows;
+  return Shape(dims);
+}
+
+// The tensor as it is wanted: f32, rows first.
+Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t rows,
+                 const TensorMap& tensors, const std::string& file) {
+  const auto it = tensors.find(name);
+  if (it == tensors.end()) throw FormatError(file, name, "tensor is missing");
+  Tensor source = it->second;
+  if (source.dtype() == DType::bf16) source = source.to(DType::f32);
+  if (source.dtype() != DType::f32) {
+    throw FormatError(file, name, "expected a floating-point tensor");
+  }
+  const Shape wanted = with_rows(p.var.value().shape(), rows);
+  const bool flip = p.transposed && source.rank() == 2;
+  const Shape expected = flip ? Shape{wanted.dim(1), wanted.dim(0)} : wanted;
+  if (!(source.shape() == expected)) {
+    throw FormatError(
+        file, name,
+        fmt::format("expected shape {}, got {}", to_string(expected), to_string(source.shape())));
+  }
+  return flip ? transposed(source) : source;
 }
 
 void verify_files(const std::filesystem::path& folder, const Json& about) {
@@ -60,11 +95,21 @@ Json generation_config(const Tokenizer& tokenizer) {
 TensorMap to_tensors(const Transformer& model) {
   TensorMap tensors;
   for (const nn::Parameter& p : model.parameters()) {
+    const Tensor& value = p.var.value();
+    const auto rows = rows_in_file(p);
     std::int64_t begin = 0;
     for (const nn::Part& part : p.parts) {
-      const Tensor rows = p.var.value().slice(begin, begin + part.rows);
-      tensors[part.name] = p.transposed && rows.rank() == 2 ? transposed(rows) : rows;
+      const Tensor slice = value.slice(begin, begin + part.rows);
       begin += part.rows;
+      Tensor& tensor = tensors[part.name];
+      if (rows.at(part.name) == part.rows) {
+        tensor = p.transposed && slice.rank() == 2 ? transposed(slice) : slice;
+        continue;
+      }
+      if (!tensor.defined()) {
+        tensor = Tensor::empty(with_rows(value.shape(), rows.at(part.name)), DType::f32);
+      }
+      tensor.slice(part.first, part.first + part.rows).copy_from(slice);
     }
   }
   return tensors;
@@ -73,33 +118,26 @@ TensorMap to_tensors(const Transformer& model) {
 void load_tensors(Transformer& model, const TensorMap& tensors, const std::string& file) {
   std::set<std::string> known;
   for (nn::Parameter& p : model.parameters()) {
+    TensorMap sources;
+    for (const auto& [name, rows] : rows_in_file(p)) {
+      sources[name] = source_of(p, name, rows, tensors, file);
+      known.insert(name);
+    }
     std::int64_t begin = 0;
     for (const nn::Part& part : p.parts) {
-      const auto it = tensors.find(part.name);
-      if (it == tensors.end()) throw FormatError(file, part.name, "tensor is missing");
-      known.insert(part.name);
-      const Tensor target = p.var.value().slice(begin, begin + part.rows);
+      const Tensor& source = sources.at(part.name);
+      p.var.value()
+          .slice(begin, begin + part.rows)
+          .copy_from(source.slice(part.first, part.first + part.rows));
       begin += part.rows;
-      Tensor source = it->second;
-      if (source.dtype() == DType::bf16) source = source.to(DType::f32);
-      if (source.dtype() != DType::f32) {
-        throw FormatError(file, part.name, "expected a floating-point tensor");
-      }
-      const bool flip = p.transposed && source.rank() == 2;
-      const Shape expected = flip ? Shape{target.dim(1), target.dim(0)} : target.shape();
-      if (!(source.shape() == expected)) {
-        throw FormatError(file, part.name,
-                          fmt::format("expected shape {}, got {}", to_string(expected),
-                                      to_string(source.shape())));
-      }
-      target.copy_from(flip ? transposed(source) : source);
     }
   }
   for (const auto& [name, tensor] : tensors) {
     // Buffers that old exports carry; a tied head is a second copy of the embedding.
-    const bool harmless = name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
-                          name.ends_with("rotary_emb.inv_freq") ||
-                          (name == "lm_head.weight" && model.config().tied_head);
+    const bool harmless =
+        name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
+        name.ends_with("rotary_emb.inv_freq") ||
+        ((name == "lm_head.weight" || name == "output.weight") && model.config().tied_head);
     if (!known.contains(name) && !harmless) {
       throw FormatError(file, name, "the model of config.json has no such tensor");
     }

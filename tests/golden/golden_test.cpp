@@ -65,7 +65,8 @@ TEST_P(Golden, LogitsLossAndGradients) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         testing::Values("gpt2", "llama", "llama3-rope", "mistral", "qwen3"),
+                         testing::Values("gemma2", "gemma3", "gpt2", "internlm2", "llama",
+                                         "llama3-rope", "mistral", "phi3", "qwen2", "qwen3"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

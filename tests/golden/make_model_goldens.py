@@ -44,6 +44,83 @@ LLAMA3_ROPE = dict(
     original_max_position_embeddings=64,
 )
 PLAIN_ROPE = dict(rope_type="default", rope_theta=10000.0)
+# Longer than the original context, so the long factors count, in two of the three quarters that are rotated.
+LONG_ROPE = dict(
+    rope_type="longrope",
+    rope_theta=10000.0,
+    partial_rotary_factor=0.75,
+    original_max_position_embeddings=16,
+    short_factor=[1.0, 1.1, 1.2],
+    long_factor=[1.5, 2.0, 4.0],
+)
+GEMMA = dict(
+    {**GROUPED, "tie_word_embeddings": True, "num_hidden_layers": 3},
+    head_dim=16,
+    query_pre_attn_scalar=24,
+    sliding_window=8,
+)
+
+
+
+class InternLM2Config(transformers.PretrainedConfig):
+    model_type = "internlm2"
+
+
+class InternLM2ForCausalLM(torch.nn.Module):
+    """Not part of transformers: written from the paper (arXiv:2403.17297) and the names of the published weights.
+
+    Llama, but for wqkv, whose rows are grouped by key head: its query heads, the key, the value.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = c = config
+        self.d = c.hidden_size // c.num_attention_heads
+        linear = lambda i, o: torch.nn.Linear(i, o, bias=False)  # noqa: E731
+        norm = lambda: torch.nn.RMSNorm(c.hidden_size, eps=c.rms_norm_eps)  # noqa: E731
+        layers = []
+        for _ in range(c.num_hidden_layers):
+            groups = c.num_attention_heads + 2 * c.num_key_value_heads
+            attention = dict(wqkv=linear(c.hidden_size, groups * self.d), wo=linear(c.hidden_size, c.hidden_size))
+            gate, up = linear(c.hidden_size, c.intermediate_size), linear(c.hidden_size, c.intermediate_size)
+            feed_forward = dict(w1=gate, w3=up, w2=linear(c.intermediate_size, c.hidden_size))
+            parts = dict(attention=attention, feed_forward=feed_forward)
+            parts = {key: torch.nn.ModuleDict(value) for key, value in parts.items()}
+            layers.append(torch.nn.ModuleDict(dict(**parts, attention_norm=norm(), ffn_norm=norm())))
+        embedding = torch.nn.Embedding(c.vocab_size, c.hidden_size)
+        parts = dict(tok_embeddings=embedding, layers=torch.nn.ModuleList(layers), norm=norm())
+        self.model = torch.nn.ModuleDict(parts)
+        self.output = linear(c.hidden_size, c.vocab_size)
+
+    def rotate(self, x):
+        angles = torch.outer(
+            torch.arange(x.shape[1]), self.config.rope_theta ** -(torch.arange(0, self.d, 2) / self.d)
+        )
+        cos, sin = (f(torch.cat([angles, angles], -1))[:, None].to(x.dtype) for f in (torch.cos, torch.sin))
+        return x * cos + torch.cat([-x[..., self.d // 2 :], x[..., : self.d // 2]], -1) * sin
+
+    def attention(self, block, x):
+        c, (rows, length, _) = self.config, x.shape
+        q_per_kv = c.num_attention_heads // c.num_key_value_heads
+        qkv = block["wqkv"](x).view(rows, length, c.num_key_value_heads, q_per_kv + 2, self.d)
+        q = self.rotate(qkv[..., :q_per_kv, :].reshape(rows, length, -1, self.d)).transpose(1, 2)
+        k = self.rotate(qkv[..., q_per_kv, :]).transpose(1, 2).repeat_interleave(q_per_kv, 1)
+        v = qkv[..., q_per_kv + 1, :].transpose(1, 2).repeat_interleave(q_per_kv, 1)
+        return block["wo"](F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+
+    def forward(self, input_ids, use_cache=False):
+        x = self.model["tok_embeddings"](input_ids)
+        for block in self.model["layers"]:
+            x = x + self.attention(block["attention"], block["attention_norm"](x))
+            y, feed_forward = block["ffn_norm"](x), block["feed_forward"]
+            x = x + feed_forward["w2"](F.silu(feed_forward["w1"](y)) * feed_forward["w3"](y))
+        return transformers.modeling_outputs.CausalLMOutput(logits=self.output(self.model["norm"](x)))
+
+    def save_pretrained(self, folder, safe_serialization):
+        save_file(self.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+        self.config.architectures = ["InternLM2ForCausalLM"]
+        self.config.save_pretrained(folder)
+
 
 CONFIGS = {
     # Epsilons of gpt2 and llama are large enough that ignoring them shows.
@@ -64,6 +141,22 @@ CONFIGS = {
         rope_parameters=dict(LLAMA3_ROPE, rope_theta=10000.0),
     ),
     "qwen3": transformers.Qwen3Config(**GROUPED, head_dim=16, rope_parameters=dict(PLAIN_ROPE, rope_theta=1000000.0)),
+    "qwen2": transformers.Qwen2Config(
+        **GROUPED, use_sliding_window=True, sliding_window=8, max_window_layers=1, rope_parameters=PLAIN_ROPE
+    ),
+    "phi3": transformers.Phi3Config(**GROUPED, original_max_position_embeddings=16, rope_parameters=LONG_ROPE),
+    "gemma2": transformers.Gemma2Config(
+        **GEMMA, attn_logit_softcapping=2.0, final_logit_softcapping=3.0, rope_parameters=PLAIN_ROPE
+    ),
+    "gemma3": transformers.Gemma3TextConfig(
+        **GEMMA,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        rope_parameters=dict(
+            full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1000000.0),
+            sliding_attention=PLAIN_ROPE,
+        ),
+    ),
+    "internlm2": InternLM2Config(**GROUPED, rms_norm_eps=1e-5, rope_theta=10000.0, bias=False),
     "mistral": transformers.MistralConfig(**GROUPED, sliding_window=8, rope_parameters=PLAIN_ROPE),
 }
 # Folders published before transformers 5 spell the rotary settings as two keys; here one golden keeps that spelling.
@@ -72,9 +165,12 @@ OLD_ROPE_SPELLING = {"llama3-rope": dict(rope_theta=10000.0, rope_scaling=LLAMA3
 
 def randomise(model):
     """Every parameter matters to the logits: no gain stays 1, no bias 0, and attention is far from uniform."""
+    centred = model.config.model_type.startswith("gemma")  # their norms store weight - 1
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.dim() >= 2:
+            if parameter.dim() == 1 and centred and name.endswith("norm.weight"):
+                parameter.normal_(std=0.2)
+            elif parameter.dim() >= 2:
                 parameter.normal_(std=0.5 if "embed" in name or "wte" in name else 0.25)
             elif name.endswith(".bias"):
                 parameter.normal_(std=0.1)
@@ -93,8 +189,16 @@ def write_folder(model, name, folder):
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def load(folder, dtype):
+    if json.loads((folder / "config.json").read_text())["model_type"] == "internlm2":
+        model = InternLM2ForCausalLM(InternLM2Config.from_pretrained(folder)).to(dtype)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        return model
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+
+
 def compute(folder, input_ids, dtype):
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+    model = load(folder, dtype)
     model.train()  # dropout is 0 everywhere
     logits = model(input_ids=input_ids, use_cache=False).logits
     loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), input_ids[:, 1:].flatten())
@@ -109,9 +213,12 @@ def largest_difference(left, right):
 
 
 def make(name, out):
-    torch.manual_seed(sorted(CONFIGS).index(name) + 1)
+    torch.manual_seed(sum(name.encode()))
     config = CONFIGS[name]
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    if isinstance(config, InternLM2Config):
+        model = InternLM2ForCausalLM(config)
+    else:
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     randomise(model)
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)

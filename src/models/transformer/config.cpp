@@ -33,6 +33,13 @@ void TransformerConfig::validate() const {
                       kv_heads, heads);
   require<UsageError>(position != PositionKind::rotary || head_dim % 2 == 0,
                       "model.head_dim: rotary positions need an even one, got {}", head_dim);
+  in_range("rotary_dim", rope.rotary_dim, 0, head_dim);
+  require<UsageError>(windowed.empty() || static_cast<std::int64_t>(windowed.size()) == layers,
+                      "model.windowed: {} entries for {} layers", windowed.size(), layers);
+  for (const float factor : {attention_scale, attention_softcap, logit_softcap, embedding_scale}) {
+    require<UsageError>(factor >= 0 && factor <= 1e6f,
+                        "model: a scale or soft cap of {} is not within 0 to 1e6", factor);
+  }
   require<UsageError>(norm_eps > 0 && norm_eps < 1, "model.norm_eps: expected 0 to 1, got {}",
                       norm_eps);
   require<UsageError>(dropout >= 0 && dropout < 1, "model.dropout: expected 0 to 1, got {}",
@@ -46,7 +53,7 @@ std::int64_t TransformerConfig::block_parameters() const {
   const std::int64_t q = heads * head_dim, kv = kv_heads * head_dim, d = hidden_size;
   const std::int64_t norms = (norm == nn::NormKind::layer ? 2 : 1) * d;
   std::int64_t block = d * (q + 2 * kv) + q * d + (gated ? 3 : 2) * d * intermediate_size +
-                       2 * norms + (qk_norm ? 2 * head_dim : 0);
+                       (post_norms ? 4 : 2) * norms + (qk_norm ? 2 * head_dim : 0);
   if (qkv_bias) block += q + 2 * kv;
   if (attention_output_bias) block += d;
   if (mlp_bias) block += (gated ? 2 : 1) * intermediate_size + d;
@@ -68,8 +75,11 @@ double TransformerConfig::flops_per_token(std::int64_t context) const {
                        attention_width * d +
                        (gated ? 3 : 2) * d * static_cast<double>(intermediate_size);
   const double matrices = static_cast<double>(layers) * block + d * static_cast<double>(vocab_size);
-  const double seen = static_cast<double>(window > 0 ? std::min(window, context) : context) / 2;
-  return 6 * matrices + 12 * static_cast<double>(layers) * attention_width * seen;
+  double seen = 0;  // keys per query, summed over the layers
+  for (std::int64_t i = 0; i < layers; ++i) {
+    seen += static_cast<double>(has_window(i) ? std::min(window, context) : context) / 2;
+  }
+  return 6 * matrices + 12 * attention_width * seen;
 }
 
 }  // namespace stepstone

@@ -1,11 +1,12 @@
 // The shape of a decoder-only transformer, read from and written to a Hugging Face config.json.
 //
 // One block covers the family; a member is a mapping from its config.json to these fields
-// (config_families.cpp), not code.
+// (families.h), not code.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>  // parsing with limits is io/json.h
 #include <string>
+#include <vector>
 
 #include "nn/layers.h"
 #include "ops/activation/activation.h"
@@ -30,7 +31,8 @@ struct TransformerConfig {
   nn::NormKind norm = nn::NormKind::rms;
   float norm_eps = 1e-6f;
   PositionKind position = PositionKind::rotary;
-  ops::RotaryConfig rope;  // theta, interleaved and scaling; the model fills in the rest
+  ops::RotaryConfig rope;  // theta, rotary_dim (0: head_dim) and scaling
+  double local_theta = 0;  // theta in the layers with a window, unscaled; 0: `rope` there too
   bool qk_norm = false;
   ops::Activation activation = ops::Activation::silu;
   bool gated = true;  // act(gate) * up, else act(up)
@@ -38,13 +40,21 @@ struct TransformerConfig {
   bool attention_output_bias = false;
   bool mlp_bias = false;
   bool tied_head = false;
-  std::int64_t window = 0;  // sliding attention window, 0: none
+  std::int64_t window = 0;     // sliding attention window, 0: none
+  std::vector<bool> windowed;  // which layers have it; empty: all
+  float attention_scale = 0;   // of the scores, 0: 1 / sqrt(head_dim)
   float attention_softcap = 0;
   float logit_softcap = 0;
+  float embedding_scale = 1;
+  float norm_offset = 0;    // added to the weights of norms
+  bool post_norms = false;  // norms after attention and MLP too, before they are added
   float dropout = 0;
   // Tables of n-gram embeddings for n = 2 .. ngram_order (ngrams.h); 0: none.
   std::int64_t ngram_order = 0, ngram_buckets = 0;
 
+  bool has_window(std::int64_t layer) const {
+    return window > 0 && (windowed.empty() || windowed[static_cast<std::size_t>(layer)]);
+  }
   // Throws UsageError naming the first field that cannot be.
   void validate() const;
   std::int64_t parameters() const;

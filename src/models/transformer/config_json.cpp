@@ -1,52 +1,26 @@
-// config.json of Hugging Face transformers <-> TransformerConfig. A new member of the family is
-// one entry in kFamilies.
+// config.json of Hugging Face transformers <-> TransformerConfig.
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <string_view>
 
 #include "core/suggest.h"
 #include "io/json.h"
 #include "models/transformer/config.h"
+#include "models/transformer/families.h"
+#include "models/transformer/rope_json.h"
 
 namespace stepstone {
 namespace {
-
-struct Family {
-  std::string_view model_type, architecture;
-  bool qk_norm = false;
-  bool qkv_bias = false;    // whatever attention_bias says
-  bool output_bias = true;  // attention_bias covers o_proj too
-  bool window = false;      // sliding_window counts
-  bool ngrams = false;      // n-gram embeddings: a family of our own
-};
-
-// The families that share Llama's key names.
-constexpr Family kFamilies[] = {
-    {.model_type = "llama", .architecture = "LlamaForCausalLM"},
-    {.model_type = "mistral", .architecture = "MistralForCausalLM", .window = true},
-    {.model_type = "qwen2",
-     .architecture = "Qwen2ForCausalLM",
-     .qkv_bias = true,
-     .output_bias = false,
-     .window = true},
-    {.model_type = "qwen3", .architecture = "Qwen3ForCausalLM", .qk_norm = true, .window = true},
-    {.model_type = "stepstone",
-     .architecture = "StepstoneForCausalLM",
-     .qk_norm = true,
-     .window = true,
-     .ngrams = true},
-};
 
 struct ActivationName {
   std::string_view name;
   ops::Activation activation;
 };
 constexpr ActivationName kActivations[] = {
-    {"silu", ops::Activation::silu},
-    {"swish", ops::Activation::silu},
-    {"gelu", ops::Activation::gelu_erf},
-    {"gelu_new", ops::Activation::gelu_tanh},
-    {"gelu_pytorch_tanh", ops::Activation::gelu_tanh},
-    {"relu", ops::Activation::relu},
+    {"silu", ops::Activation::silu},          {"swish", ops::Activation::silu},
+    {"gelu", ops::Activation::gelu_erf},      {"gelu_pytorch_tanh", ops::Activation::gelu_tanh},
+    {"gelu_new", ops::Activation::gelu_tanh}, {"relu", ops::Activation::relu},
     {"relu2", ops::Activation::relu2},
 };
 
@@ -89,36 +63,6 @@ class Reader {
   const std::string& file_;
 };
 
-void read_rope_scaling(const Json& json, const Reader& reader, const std::string& file,
-                       TransformerConfig& config) {
-  using Kind = ops::RopeScaling::Kind;
-  ops::RopeScaling& scaling = config.rope.scaling;
-  auto kind = get_or<std::string>(json, "rope_type", file, "");
-  if (kind.empty()) kind = get_or<std::string>(json, "type", file, "default");
-  if (kind == "default") return;
-  scaling.factor = get<double>(json, "factor", file);
-  scaling.original_max_position =
-      get_or<std::int64_t>(json, "original_max_position_embeddings", file, config.max_positions);
-  if (kind == "linear") {
-    scaling.kind = Kind::linear;
-  } else if (kind == "dynamic") {
-    scaling.kind = Kind::dynamic_ntk;
-    scaling.length = config.max_positions;
-  } else if (kind == "llama3") {
-    scaling.kind = Kind::llama3;
-    scaling.low_freq_factor = get<double>(json, "low_freq_factor", file);
-    scaling.high_freq_factor = get<double>(json, "high_freq_factor", file);
-  } else if (kind == "yarn") {
-    scaling.kind = Kind::yarn;
-    scaling.beta_fast = get_or<double>(json, "beta_fast", file, 32);
-    scaling.beta_slow = get_or<double>(json, "beta_slow", file, 1);
-    scaling.attention_factor = get_or<double>(json, "attention_factor", file, 0);
-    scaling.truncate = get_or<bool>(json, "truncate", file, true);
-  } else {
-    reader.fail("rope_scaling", fmt::format("unknown rope_type \"{}\"", kind));
-  }
-}
-
 TransformerConfig read_gpt2(const Reader& r) {
   TransformerConfig c;
   c.vocab_size = r.count("vocab_size");
@@ -140,6 +84,50 @@ TransformerConfig read_gpt2(const Reader& r) {
   return c;
 }
 
+// Which layers have a window: layer_types of transformers 5, else what the family does.
+std::vector<bool> read_windowed(const Reader& r, const Family& family, std::int64_t layers) {
+  std::vector<bool> windowed;
+  const Json* types = find_field(r.json(), "layer_types");
+  if (types != nullptr && types->is_array()) {
+    for (const Json& type : *types) windowed.push_back(type == "sliding_attention");
+    if (static_cast<std::int64_t>(windowed.size()) != layers) {
+      r.fail("layer_types", fmt::format("{} entries for {} layers", windowed.size(), layers));
+    }
+  } else if (family.full_every > 0) {
+    const std::int64_t every = r.count_or("sliding_window_pattern", family.full_every);
+    if (every == 0) r.fail("sliding_window_pattern", "is zero");
+    for (std::int64_t i = 0; i < layers; ++i) windowed.push_back((i + 1) % every != 0);
+  } else if (family.window == WindowKind::optional) {
+    const std::int64_t first = r.count_or("max_window_layers", 0);
+    for (std::int64_t i = 0; i < layers; ++i) windowed.push_back(i >= first);
+  }
+  return windowed;
+}
+
+void read_window(const Reader& r, const Family& family, TransformerConfig& c) {
+  if (family.window == WindowKind::none ||
+      !r.value_or("use_sliding_window", family.window == WindowKind::always)) {
+    return;
+  }
+  c.window = r.count_or("sliding_window", 0);
+  if (c.window == 0) return;
+  c.windowed = read_windowed(r, family, c.layers);
+  if (std::ranges::all_of(c.windowed, [](bool w) { return w; })) c.windowed.clear();
+}
+
+// What Gemma has beside the rest.
+void read_scales(const Reader& r, const Family& family, TransformerConfig& c) {
+  c.norm_offset = family.norm_offset;
+  c.post_norms = family.post_norms;
+  if (family.scaled_embedding) c.embedding_scale = std::sqrt(static_cast<float>(c.hidden_size));
+  if (!family.post_norms) return;
+  c.attention_softcap = r.value_or("attn_logit_softcapping", family.attention_softcap);
+  c.logit_softcap = r.value_or("final_logit_softcapping", family.logit_softcap);
+  const auto scalar = r.value_or("query_pre_attn_scalar", 256.0f);
+  if (!(scalar > 0)) r.fail("query_pre_attn_scalar", "is not positive");
+  c.attention_scale = 1 / std::sqrt(scalar);
+}
+
 TransformerConfig read_llama_like(const Reader& r, const Family& family, const std::string& file) {
   TransformerConfig c;
   c.vocab_size = r.count("vocab_size");
@@ -148,66 +136,52 @@ TransformerConfig read_llama_like(const Reader& r, const Family& family, const s
   c.heads = r.count("num_attention_heads");
   if (c.heads == 0) r.fail("num_attention_heads", "is zero");
   c.kv_heads = r.count_or("num_key_value_heads", c.heads);
-  c.head_dim = r.count_or("head_dim", c.hidden_size / c.heads);
+  c.head_dim =
+      r.count_or("head_dim", family.head_dim > 0 ? family.head_dim : c.hidden_size / c.heads);
   c.intermediate_size = r.count("intermediate_size");
   c.max_positions = r.count_or("max_position_embeddings", 2048);
   c.norm_eps = r.value_or("rms_norm_eps", 1e-6f);
-  c.activation = r.activation("hidden_act", "silu");
+  c.activation = r.activation(family.activation_key, family.activation);
   c.qk_norm = family.qk_norm;
-  const bool bias = r.value_or("attention_bias", false);
+  const bool bias = r.value_or(family.bias_key, false);
   c.qkv_bias = family.qkv_bias || bias;
   c.attention_output_bias = family.output_bias && bias;
   c.mlp_bias = r.value_or("mlp_bias", false);
-  c.tied_head = r.value_or("tie_word_embeddings", false);
-  if (family.window && r.value_or("use_sliding_window", family.model_type == "mistral")) {
-    c.window = r.count_or("sliding_window", 0);
-  }
+  c.tied_head = r.value_or("tie_word_embeddings", family.tied);
+  read_window(r, family, c);
+  read_scales(r, family, c);
   if (family.ngrams) {
     c.ngram_order = r.count_or("ngram_order", 0);
     c.ngram_buckets = r.count_or("ngram_buckets", 0);
   }
-  c.rope.theta = r.value_or("rope_theta", 10000.0);
-  for (const char* field : {"rope_parameters", "rope_scaling"}) {
-    const Json* rope = find_field(r.json(), field);
-    if (rope == nullptr || rope->is_null()) continue;
-    if (!rope->is_object()) r.fail(field, "expected an object");
-    c.rope.theta = get_or<double>(*rope, "rope_theta", file, c.rope.theta);
-    read_rope_scaling(*rope, r, file, c);
-    break;
-  }
+  c.rope.theta = family.theta;
+  c.local_theta = family.local_theta;
+  read_rope(r.json(), file, c);
   return c;
 }
 
-Json rope_to_json(const TransformerConfig& c) {
-  using Kind = ops::RopeScaling::Kind;
-  const ops::RopeScaling& s = c.rope.scaling;
-  Json json = {{"rope_theta", c.rope.theta}, {"rope_type", "default"}};
-  if (s.kind == Kind::none) return json;
-  json["factor"] = s.factor;
-  json["original_max_position_embeddings"] = s.original_max_position;
-  switch (s.kind) {
-    case Kind::linear:
-      json["rope_type"] = "linear";
-      break;
-    case Kind::dynamic_ntk:
-      json["rope_type"] = "dynamic";
-      break;
-    case Kind::llama3:
-      json["rope_type"] = "llama3";
-      json["low_freq_factor"] = s.low_freq_factor;
-      json["high_freq_factor"] = s.high_freq_factor;
-      break;
-    case Kind::yarn:
-      json["rope_type"] = "yarn";
-      json["beta_fast"] = s.beta_fast;
-      json["beta_slow"] = s.beta_slow;
-      json["truncate"] = s.truncate;
-      if (s.attention_factor > 0) json["attention_factor"] = s.attention_factor;
-      break;
-    case Kind::none:
-      break;
+void write_window(const TransformerConfig& c, const Family& family, Json& json) {
+  if (family.window == WindowKind::none) return;
+  json["sliding_window"] = c.window > 0 ? Json(c.window) : Json();
+  if (family.window == WindowKind::optional) {
+    json["use_sliding_window"] = c.window > 0;
+    json["max_window_layers"] = 0;
   }
-  return json;
+  if (c.window == 0 || (c.windowed.empty() && family.full_every == 0)) return;
+  for (std::int64_t i = 0; i < c.layers; ++i) {
+    json["layer_types"].push_back(c.has_window(i) ? "sliding_attention" : "full_attention");
+  }
+}
+
+void write_scales(const TransformerConfig& c, Json& json) {
+  if (!c.post_norms) return;
+  const auto or_null = [](float cap) { return cap > 0 ? Json(cap) : Json(); };
+  json["attn_logit_softcapping"] = or_null(c.attention_softcap);
+  json["final_logit_softcapping"] = or_null(c.logit_softcap);
+  const double scale =
+      c.attention_scale > 0 ? c.attention_scale : 1 / std::sqrt(static_cast<double>(c.head_dim));
+  // A whole number, as it was before the root was taken in f32.
+  json["query_pre_attn_scalar"] = std::round(1e3 / (scale * scale)) / 1e3;
 }
 
 std::string_view activation_name(ops::Activation activation) {
@@ -224,17 +198,14 @@ TransformerConfig transformer_config_from_json(const Json& json, const std::stri
   const auto type = get<std::string>(json, "model_type", file);
   const Reader reader(json, file);
   TransformerConfig config;
-  const Family* family = nullptr;
-  std::vector<std::string> known = {"gpt2"};
-  for (const Family& f : kFamilies) {
-    known.emplace_back(f.model_type);
-    if (f.model_type == type) family = &f;
-  }
+  const Family* family = find_family(type);
   if (type == "gpt2") {
     config = read_gpt2(reader);
   } else if (family) {
     config = read_llama_like(reader, *family, file);
   } else {
+    std::vector<std::string> known = {"gpt2"};
+    for (const Family& f : families()) known.emplace_back(f.model_type);
     reader.fail("model_type",
                 fmt::format("\"{}\" is not a known family{}", type, did_you_mean(type, known)));
   }
@@ -262,12 +233,8 @@ Json to_json(const TransformerConfig& c) {
             {"activation_function", activation_name(c.activation)},
             {"tie_word_embeddings", c.tied_head}};
   }
-  const Family* family = nullptr;
-  for (const Family& f : kFamilies) {
-    if (f.model_type == c.model_type) family = &f;
-  }
+  const Family* family = find_family(c.model_type);
   require<UsageError>(family != nullptr, "model.family: \"{}\" has no config.json", c.model_type);
-  const Json rope = rope_to_json(c);
   Json json = {{"architectures", {family->architecture}},
                {"model_type", c.model_type},
                {"dtype", "float32"},
@@ -280,20 +247,16 @@ Json to_json(const TransformerConfig& c) {
                {"intermediate_size", c.intermediate_size},
                {"max_position_embeddings", c.max_positions},
                {"rms_norm_eps", c.norm_eps},
-               {"hidden_act", activation_name(c.activation)},
-               {"attention_bias", family->qkv_bias ? false : c.qkv_bias},
+               {std::string(family->activation_key), activation_name(c.activation)},
+               {std::string(family->bias_key), family->qkv_bias ? false : c.qkv_bias},
                {"mlp_bias", c.mlp_bias},
-               {"tie_word_embeddings", c.tied_head},
-               {"rope_theta", c.rope.theta},
-               {"rope_parameters", rope}};
-  if (c.rope.scaling.kind != ops::RopeScaling::Kind::none) json["rope_scaling"] = rope;
+               {"tie_word_embeddings", c.tied_head}};
+  write_rope(c, json);
+  write_window(c, *family, json);
+  write_scales(c, json);
   if (family->ngrams) {
     json["ngram_order"] = c.ngram_order;
     json["ngram_buckets"] = c.ngram_buckets;
-  }
-  if (family->window) {
-    json["sliding_window"] = c.window > 0 ? Json(c.window) : Json();
-    if (family->model_type != "mistral") json["use_sliding_window"] = c.window > 0;
   }
   return json;
 }

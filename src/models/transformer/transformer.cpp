@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/random.h"
+#include "models/transformer/names.h"
 #include "models/transformer/ngrams.h"
 #include "ops/activation/activation.h"
 #include "ops/add/add.h"
@@ -12,51 +13,13 @@
 #include "ops/embedding/embedding.h"
 #include "ops/gated/gated.h"
 #include "ops/rotary/rotary.h"
+#include "ops/scale/scale.h"
 
 namespace stepstone {
 
 using nn::Parameter;
 using nn::Part;
 using nn::Role;
-
-// Tensor names of a family's Hugging Face file; {} is the layer.
-struct Transformer::Names {
-  std::string embedding, positions, final_norm, head, layer;
-  std::string attention_norm, mlp_norm, attention_output, down;
-  std::vector<std::string> qkv, up;
-  bool transposed;  // Conv1D weights are stored [in, out]
-
-  static Names of(const TransformerConfig& config) {
-    if (config.model_type == "gpt2") {
-      return {"transformer.wte",
-              "transformer.wpe",
-              "transformer.ln_f",
-              "lm_head",
-              "transformer.h.",
-              "ln_1",
-              "ln_2",
-              "attn.c_proj",
-              "mlp.c_proj",
-              {"attn.c_attn"},
-              {"mlp.c_fc"},
-              true};
-    }
-    std::vector<std::string> up = {"mlp.up_proj"};
-    if (config.gated) up.insert(up.begin(), "mlp.gate_proj");
-    return {"model.embed_tokens",
-            "model.embed_positions",
-            "model.norm",
-            "lm_head",
-            "model.layers.",
-            "input_layernorm",
-            "post_attention_layernorm",
-            "self_attn.o_proj",
-            "mlp.down_proj",
-            {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
-            std::move(up),
-            false};
-  }
-};
 
 namespace {
 
@@ -68,29 +31,37 @@ nn::Norm make_norm(nn::ParameterList& list, const std::string& name,
   if (config.norm == nn::NormKind::layer) {
     bias = &list.add(name + ".bias", {config.hidden_size}, Role::vector);
   }
-  return {config.norm, &weight, bias, config.norm_eps};
+  return {config.norm, &weight, bias, config.norm_eps, config.norm_offset};
 }
 
-// A projection to `outs` rows in all, one part per name.
-nn::Linear make_linear(nn::ParameterList& list, const std::string& prefix,
-                       const std::vector<std::string>& names, const std::vector<std::int64_t>& outs,
-                       std::int64_t in, Role role, bool bias, bool transposed) {
-  std::vector<Part> weights, biases;
+struct LinearParts {
+  std::vector<Part> weight, bias;  // no bias: none
+};
+
+// `rows` in all, the same number for every name.
+LinearParts equal_parts(const std::string& prefix, const std::vector<std::string>& names,
+                        std::int64_t rows, bool bias) {
+  LinearParts parts;
+  const std::int64_t each = rows / static_cast<std::int64_t>(names.size());
+  for (const std::string& name : names) {
+    parts.weight.push_back({prefix + name + ".weight", each});
+    if (bias) parts.bias.push_back({prefix + name + ".bias", each});
+  }
+  return parts;
+}
+
+nn::Linear make_linear(nn::ParameterList& list, LinearParts parts, std::int64_t in, Role role,
+                       bool transposed) {
   std::int64_t rows = 0;
-  for (const std::int64_t out : outs) rows += out;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const std::int64_t part = names.size() == 1 ? rows : outs[i];
-    weights.push_back({prefix + names[i] + ".weight", part});
-    biases.push_back({prefix + names[i] + ".bias", part});
+  for (const Part& part : parts.weight) rows += part.rows;
+  const std::string name = parts.weight.front().name;
+  Parameter& weight = list.add(name, {rows, in}, role, std::move(parts.weight), transposed);
+  Parameter* bias = nullptr;
+  if (!parts.bias.empty()) {
+    const std::string bias_name = parts.bias.front().name;
+    bias = &list.add(bias_name, {rows}, Role::vector, std::move(parts.bias));
   }
-  const std::string name = weights.front().name;
-  Parameter& weight = list.add(name, {rows, in}, role, std::move(weights), transposed);
-  Parameter* b = nullptr;
-  if (bias) {
-    const std::string bias_name = biases.front().name;
-    b = &list.add(bias_name, {rows}, Role::vector, std::move(biases));
-  }
-  return {&weight, b};
+  return {&weight, bias};
 }
 
 void fill_normal(const Tensor& t, double std, std::uint64_t seed, std::uint64_t stream) {
@@ -116,12 +87,7 @@ void KvCache::truncate(std::int64_t length) {
 
 Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) {
   config_.validate();
-  rotary_ = config_.rope;
-  rotary_.heads = config_.heads;
-  rotary_.kv_heads = config_.kv_heads;
-  rotary_.head_dim = rotary_.rotary_dim = config_.head_dim;
-  rotary_.norm_eps = config_.norm_eps;
-  const Names names = Names::of(config_);
+  const TensorNames names = tensor_names(config_);
   const std::int64_t d = config_.hidden_size;
   embedding_ =
       &parameters_.add(names.embedding + ".weight", {config_.vocab_size, d}, Role::embedding);
@@ -140,28 +106,34 @@ Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) 
   }
 }
 
-Transformer::Block Transformer::make_block(std::int64_t layer, const Names& names) {
+Transformer::Block Transformer::make_block(std::int64_t layer, const TensorNames& names) {
   const TransformerConfig& c = config_;
   const std::string prefix = names.layer + std::to_string(layer) + ".";
-  const std::int64_t d = c.hidden_size, q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  const std::int64_t ff = c.intermediate_size;
+  const std::int64_t d = c.hidden_size, ff = c.intermediate_size;
   Block block;
+  block.rotary = rotary_config(layer);
+  block.attention = attention_config(layer);
   block.attention_norm = make_norm(parameters_, prefix + names.attention_norm, c);
-  block.qkv = make_linear(parameters_, prefix, names.qkv, {q, kv, kv}, d, Role::matrix, c.qkv_bias,
-                          names.transposed);
+  LinearParts qkv = {qkv_parts(c, names, prefix, ".weight"), {}};
+  if (c.qkv_bias) qkv.bias = qkv_parts(c, names, prefix, ".bias");
+  block.qkv = make_linear(parameters_, std::move(qkv), d, Role::matrix, names.transposed);
   if (c.qk_norm) {
     block.q_norm = &parameters_.add(prefix + "self_attn.q_norm.weight", {c.head_dim}, Role::vector);
     block.k_norm = &parameters_.add(prefix + "self_attn.k_norm.weight", {c.head_dim}, Role::vector);
   }
-  block.attention_output =
-      make_linear(parameters_, prefix, {names.attention_output}, {d}, q, Role::residual_matrix,
-                  c.attention_output_bias, names.transposed);
+  block.attention_output = make_linear(
+      parameters_, equal_parts(prefix, {names.attention_output}, d, c.attention_output_bias),
+      c.heads * c.head_dim, Role::residual_matrix, names.transposed);
+  if (c.post_norms) {
+    block.attention_post_norm = make_norm(parameters_, prefix + names.attention_post_norm, c);
+  }
   block.mlp_norm = make_norm(parameters_, prefix + names.mlp_norm, c);
   block.up =
-      make_linear(parameters_, prefix, names.up, c.gated ? std::vector{ff, ff} : std::vector{ff}, d,
-                  Role::matrix, c.mlp_bias, names.transposed);
-  block.down = make_linear(parameters_, prefix, {names.down}, {d}, ff, Role::residual_matrix,
-                           c.mlp_bias, names.transposed);
+      make_linear(parameters_, equal_parts(prefix, names.up, c.gated ? 2 * ff : ff, c.mlp_bias), d,
+                  Role::matrix, names.transposed);
+  block.down = make_linear(parameters_, equal_parts(prefix, {names.down}, d, c.mlp_bias), ff,
+                           Role::residual_matrix, names.transposed);
+  if (c.post_norms) block.mlp_post_norm = make_norm(parameters_, prefix + names.mlp_post_norm, c);
   return block;
 }
 
@@ -177,7 +149,7 @@ void Transformer::initialize(const InitOptions& options) {
     switch (p.role) {
       case Role::vector: {
         const bool ones = p.name.ends_with(".weight");
-        for (float& x : w.span<float>()) x = ones ? 1.0f : 0.0f;
+        for (float& x : w.span<float>()) x = ones ? 1 - config_.norm_offset : 0.0f;
         continue;
       }
       case Role::embedding:
@@ -200,6 +172,7 @@ void Transformer::initialize(const InitOptions& options) {
 Var Transformer::embed(Graph& graph, const TokenBatch& batch,
                        std::span<const std::span<const std::int32_t>> histories) const {
   Var x = ops::embedding(graph, embedding_->var, batch.tokens);
+  if (config_.embedding_scale != 1) x = ops::scale(graph, x, config_.embedding_scale);
   if (positions_) x = ops::add(graph, x, ops::embedding(graph, positions_->var, batch.positions));
   for (std::size_t n = 0; n < ngrams_.size(); ++n) {
     std::vector<std::int32_t> ids;
@@ -220,24 +193,42 @@ Var Transformer::run_block(Graph& graph, const Block& block, const Var& x,
                            std::span<const std::int32_t> positions, Attend&& attend) const {
   Var qkv = block.qkv(graph, block.attention_norm(graph, x));
   if (config_.position == PositionKind::rotary) {
-    const Var q_norm = block.q_norm ? block.q_norm->var : Var();
-    const Var k_norm = block.k_norm ? block.k_norm->var : Var();
-    qkv = ops::rotary(graph, qkv, positions, rotary_, q_norm, k_norm);
+    const Var q_norm = nn::offset_weight(graph, block.q_norm, config_.norm_offset);
+    const Var k_norm = nn::offset_weight(graph, block.k_norm, config_.norm_offset);
+    qkv = ops::rotary(graph, qkv, positions, block.rotary, q_norm, k_norm);
   }
-  const Var attended = block.attention_output(graph, attend(qkv));
+  Var attended = block.attention_output(graph, attend(qkv));
+  if (block.attention_post_norm) attended = (*block.attention_post_norm)(graph, attended);
   const Var middle = ops::add(graph, x, ops::dropout(graph, attended, config_.dropout));
   const Var up = block.up(graph, block.mlp_norm(graph, middle));
   const Var active = config_.gated ? ops::gated(graph, up, config_.activation)
                                    : ops::activation(graph, up, config_.activation);
-  return ops::add(graph, middle, ops::dropout(graph, block.down(graph, active), config_.dropout));
+  Var out = block.down(graph, active);
+  if (block.mlp_post_norm) out = (*block.mlp_post_norm)(graph, out);
+  return ops::add(graph, middle, ops::dropout(graph, out, config_.dropout));
 }
 
-ops::AttentionConfig Transformer::attention_config() const {
+ops::RotaryConfig Transformer::rotary_config(std::int64_t layer) const {
+  ops::RotaryConfig r = config_.rope;
+  if (config_.local_theta > 0 && config_.has_window(layer)) {
+    r.theta = config_.local_theta;
+    r.scaling = {};
+  }
+  r.heads = config_.heads;
+  r.kv_heads = config_.kv_heads;
+  r.head_dim = config_.head_dim;
+  if (r.rotary_dim == 0) r.rotary_dim = config_.head_dim;
+  r.norm_eps = config_.norm_eps;
+  return r;
+}
+
+ops::AttentionConfig Transformer::attention_config(std::int64_t layer) const {
   ops::AttentionConfig a;
   a.heads = static_cast<int>(config_.heads);
   a.kv_heads = static_cast<int>(config_.kv_heads);
   a.head_dim = static_cast<int>(config_.head_dim);
-  a.window = static_cast<int>(config_.window);
+  a.scale = config_.attention_scale;
+  a.window = config_.has_window(layer) ? config_.window : 0;
   a.softcap = config_.attention_softcap;
   return a;
 }
@@ -246,12 +237,11 @@ Var Transformer::hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_b
   require<UsageError>(batch.tokens.size() == batch.positions.size(),
                       "transformer: {} tokens but {} positions", batch.tokens.size(),
                       batch.positions.size());
-  const auto attention = attention_config();
   Var x = embed(graph, batch, {});
   for (const Block& block : blocks_) {
-    const auto run = [this, &block, attention, batch](Graph& g, std::span<const Var> in) {
+    const auto run = [this, &block, batch](Graph& g, std::span<const Var> in) {
       return run_block(g, block, in[0], batch.positions, [&](const Var& qkv) {
-        return ops::attention(g, qkv, batch.segments, attention);
+        return ops::attention(g, qkv, batch.segments, block.attention);
       });
     };
     x = checkpoint_blocks ? graph.checkpoint(run, {x}) : run(graph, std::span(&x, 1));
@@ -282,7 +272,6 @@ Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
     std::iota(positions.begin() + segments[s], positions.begin() + segments[s + 1],
               static_cast<std::int32_t>(past));
   }
-  const auto attention = attention_config();
   std::vector<ops::CachedSequence> sequences(caches.size());
   std::vector<std::span<const std::int32_t>> histories;
   for (const KvCache* cache : caches) histories.emplace_back(cache->tokens_);
@@ -292,7 +281,8 @@ Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
       sequences[s] = {&caches[s]->layers_[i], caches[s]->length_};
     }
     x = run_block(graph, blocks_[i], x, positions, [&](const Var& qkv) {
-      return Var(ops::attention_cached(graph, qkv.value(), segments, sequences, attention));
+      return Var(
+          ops::attention_cached(graph, qkv.value(), segments, sequences, blocks_[i].attention));
     });
   }
   for (std::size_t s = 0; s < caches.size(); ++s) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "ops/head_loss/head_loss.h"
 
 namespace stepstone {
+
+struct TensorNames;
 
 // One flat stream of tokens cut into independent documents (or rows): document s is
 // tokens[segments[s] .. segments[s+1]), segments begin with 0 and end with the token count.
@@ -84,13 +87,14 @@ class Transformer {
  private:
   struct Block {
     nn::Norm attention_norm, mlp_norm;
+    std::optional<nn::Norm> attention_post_norm, mlp_post_norm;
     nn::Linear qkv, attention_output, up, down;
     nn::Parameter* q_norm = nullptr;
     nn::Parameter* k_norm = nullptr;
+    ops::RotaryConfig rotary;
+    ops::AttentionConfig attention;
   };
-  struct Names;
-
-  Block make_block(std::int64_t layer, const Names& names);
+  Block make_block(std::int64_t layer, const TensorNames& names);
   // histories[s]: what precedes segment s; empty: nothing does.
   Var embed(Graph& graph, const TokenBatch& batch,
             std::span<const std::span<const std::int32_t>> histories) const;
@@ -98,10 +102,10 @@ class Transformer {
   template <typename Attend>
   Var run_block(Graph& graph, const Block& block, const Var& x,
                 std::span<const std::int32_t> positions, Attend&& attend) const;
-  ops::AttentionConfig attention_config() const;
+  ops::RotaryConfig rotary_config(std::int64_t layer) const;
+  ops::AttentionConfig attention_config(std::int64_t layer) const;
 
   TransformerConfig config_;
-  ops::RotaryConfig rotary_;
   nn::ParameterList parameters_;
   nn::Parameter* embedding_ = nullptr;
   std::vector<nn::Parameter*> ngrams_;  // of order 2, 3, …

@@ -38,6 +38,13 @@ void check(const RopeParameters& p) {
   require<UsageError>(s.kind != Kind::yarn || (s.beta_fast > 0 && s.beta_slow > 0),
                       "rotary: beta_fast and beta_slow must be positive, got {} and {}",
                       s.beta_fast, s.beta_slow);
+  if (s.kind != Kind::longrope) return;
+  for (const auto* factors : {&s.short_factors, &s.long_factors}) {
+    require<UsageError>(static_cast<std::int64_t>(factors->size()) == p.rotary_dim / 2 &&
+                            std::ranges::all_of(*factors, [](double f) { return f > 0; }),
+                        "rotary: longrope needs {} positive factors of each kind, got {}",
+                        p.rotary_dim / 2, factors->size());
+  }
 }
 
 double llama3(double f, const RopeScaling& s) {
@@ -77,6 +84,12 @@ class YarnRamp {
   }
   double low_, high_;
 };
+
+double automatic_factor(const RopeScaling& s) {
+  if (s.factor <= 1) return 1;
+  if (s.kind == RopeScaling::Kind::yarn) return 0.1 * std::log(s.factor) + 1;
+  return std::sqrt(1 + std::log(s.factor) / std::log(static_cast<double>(s.original_max_position)));
+}
 
 struct CachedTable {
   RopeParameters parameters;
@@ -127,11 +140,14 @@ RopeFrequencies rope_frequencies(const RopeParameters& p) {
       const double ramp = YarnRamp(p)(i);
       f = f / s.factor * ramp + f * (1 - ramp);
     }
+    if (s.kind == Kind::longrope) {
+      const auto& factors = s.length > s.original_max_position ? s.long_factors : s.short_factors;
+      f /= factors[static_cast<std::size_t>(i)];
+    }
     result.inverse.push_back(static_cast<float>(f));
   }
-  if (s.kind == Kind::yarn) {
-    const double automatic = s.factor <= 1 ? 1.0 : 0.1 * std::log(s.factor) + 1.0;
-    result.attention_factor = s.attention_factor == 0 ? automatic : s.attention_factor;
+  if (s.kind == Kind::yarn || s.kind == Kind::longrope) {
+    result.attention_factor = s.attention_factor == 0 ? automatic_factor(s) : s.attention_factor;
   }
   return result;
 }

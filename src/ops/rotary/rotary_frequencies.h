@@ -18,19 +18,23 @@ namespace stepstone::ops {
 //                n / high_freq_factor, linear in n / wavelength in between
 //   yarn         between f_i / factor and f_i, ramped over the dimensions that turn beta_slow to
 //                beta_fast times in n positions (arXiv:2309.00071)
+//   longrope     f_i / long_factors[i] if length > n, else f_i / short_factors[i]
+//                (arXiv:2402.13753)
 struct RopeScaling {
-  enum class Kind : std::uint8_t { none, linear, dynamic_ntk, llama3, yarn };
+  enum class Kind : std::uint8_t { none, linear, dynamic_ntk, llama3, yarn, longrope };
 
   Kind kind = Kind::none;
   double factor = 1;
   std::int64_t original_max_position = 0;
-  // dynamic_ntk: the context length to scale for. transformers takes the longest position seen so
-  // far, which makes a row depend on what ran before it; here it is a parameter.
+  // dynamic_ntk, longrope: the context length to scale for. transformers takes the longest position
+  // seen so far, which makes a row depend on what ran before it; here it is a parameter.
   std::int64_t length = 0;
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
   double beta_fast = 32, beta_slow = 1;              // yarn
-  double attention_factor = 0;  // yarn: multiplies cos and sin; 0: 0.1 ln(factor) + 1
-  bool truncate = true;         // yarn: ramp between whole dimensions
+  // Multiplies cos and sin; 0: yarn 0.1 ln(factor) + 1, longrope sqrt(1 + ln(factor) / ln(n)).
+  double attention_factor = 0;
+  bool truncate = true;                             // yarn: ramp between whole dimensions
+  std::vector<double> short_factors, long_factors;  // longrope: rotary_dim / 2 each
 
   bool operator==(const RopeScaling&) const = default;
 };
