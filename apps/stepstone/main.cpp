@@ -10,6 +10,7 @@
 #include "core/suggest.h"
 #include "core/threads.h"
 #include "core/version.h"
+#include "io/mapped_file.h"
 #include "verbs.h"
 
 namespace {
@@ -47,6 +48,7 @@ int main(int argc, char** argv) {
   });
   using namespace stepstone::cli;
   try {
+    stepstone::exit_on_lost_mapping();
     stepstone::cpu::isa();  // before any kernel: it decides the instruction set
     for (auto* add : {add_speedrun, add_data, add_tokenizer, add_train, add_tune, add_eval,
                       add_generate, add_chat, add_runs, add_bench}) {

@@ -65,6 +65,20 @@ TEST(MappedFile, NoticesShrinking) {
   EXPECT_EQ(static_cast<char>(copied->bytes()[999]), 'a');
 }
 
+// What exists past its end may not be touched: the process ends, but says why.
+TEST(MappedFileDeathTest, ALostMappingNamesItsFile) {
+  ScratchFolder folder;
+  put(folder / "large", std::string(std::size_t{2} << 20, 'a'));
+  const auto touch_lost_byte = [&] {
+    exit_on_lost_mapping();
+    const auto mapped = MappedFile::open(folder / "large");
+    fs::resize_file(folder / "large", 4096);
+    const volatile std::byte lost = mapped->bytes()[1 << 20];
+    (void)lost;
+  };
+  EXPECT_EXIT(touch_lost_byte(), ::testing::ExitedWithCode(1), "large: was cut short");
+}
+
 TEST(Paths, Containment) {
   ScratchFolder folder;
   const fs::path root = folder / "root";

@@ -15,10 +15,10 @@ namespace stepstone {
 // points here) is copied on write, and the file stays as it is.
 //
 // Maps a file; one of at most kCopyBelow bytes is read into memory instead. A mapping whose file
-// is truncated by another program kills the process on the next touch (SIGBUS). Stepstone itself
-// never truncates a file (it replaces: io/atomic_file.h), small files are immune, and for the
-// rest check_unchanged() before use closes the window to the time of use. Shared between the
-// tensors that point into it.
+// is truncated by another program gives SIGBUS on the next touch: see exit_on_lost_mapping().
+// Stepstone itself never truncates a file (it replaces: io/atomic_file.h), small files are immune,
+// and for the rest check_unchanged() before use closes the window to the time of use. Shared
+// between the tensors that point into it.
 class MappedFile {
  public:
   static constexpr std::uint64_t kCopyBelow = std::uint64_t{1} << 20;
@@ -44,5 +44,9 @@ class MappedFile {
   std::size_t size_ = 0;
   bool mapped_ = false;
 };
+
+// For main(): a SIGBUS from a mapped file prints the file's name and ends the process with
+// status 1.
+void exit_on_lost_mapping();
 
 }  // namespace stepstone
