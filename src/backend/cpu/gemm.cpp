@@ -86,98 +86,175 @@ struct Product {
   bool dot() const { return format == PanelFormat::bf16_pairs && kernels.dot_pairs; }
 };
 
-// What the tiles of one block of k read of A: the matrix itself, or packed copies of its rows. An
+struct Span {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
+};
+
+// What the tiles of a task read of A: the matrix itself, or packed copies of groups of its rows. An
 // odd depth is padded with -0, whose product with the zero that pads the panel leaves every sum as
 // it is, +0 and -0 too.
-class BlockOfA {
+//
+// The columns of a transposed A are far apart in memory and slow to fetch. So the next group is
+// packed between the tiles of the present one, a few steps of k at a time, which an earlier tile
+// has fetched.
+class RowsOfA {
  public:
-  BlockOfA(const Product& p, std::int64_t k0, std::int64_t depth)
-      : p_(p), k0_(k0), depth_(depth), padded_(div_up(depth, 2) * 2) {
+  // `panels`: tiles per strip of rows.
+  RowsOfA(const Product& p, Span rows, std::int64_t panels)
+      : p_(p), rows_(rows), panels_(panels), block_(block_depth(p.args.k)) {
     const MatrixRef& a = p.args.a;
-    direct_ = !a.transposed && (p.args.compute == Compute::f32
-                                    ? a.dtype == DType::f32
-                                    : p.dot() && a.dtype == DType::bf16 && depth % 2 == 0);
+    const bool even = p.args.k % 2 == 0;  // and so is every block
+    direct_ = !a.transposed &&
+              (p.args.compute == Compute::f32 ? a.dtype == DType::f32
+                                              : p.dot() && a.dtype == DType::bf16 && even);
+    if (direct_) return;
     columns_ = a.transposed || p.args.compute == Compute::f32;
-    strip_bytes_ = (columns_ ? kMaxTileRows : p.kernels.mr) * padded_ * 4;
-    if (!direct_) space_ = workspaces().a.reserve(kMaxBlockStrips * strip_bytes_);
+    const std::int64_t padded = div_up(std::min(block_, p.args.k), 2) * 2;
+    strip_bytes_ = (columns_ ? kMaxTileRows : p.kernels.mr) * padded * 4 + kPadding;
+    const std::int64_t bytes = kMaxStrips * strip_bytes_;
+    std::byte* space = workspaces().a.reserve(2 * bytes);
+    now_.space = space;
+    next_.space = space + bytes;
   }
 
-  // Rows that load() takes at most: whole strips of mr.
-  std::int64_t max_rows() const { return direct_ ? p_.args.m : kMaxBlockStrips * p_.kernels.mr; }
+  // Rows of a group at most: whole strips of mr.
+  std::int64_t max_rows() const { return direct_ ? rows_.size() : kMaxStrips * p_.kernels.mr; }
 
-  void load(std::int64_t row, std::int64_t rows) {
-    row_ = row;
-    if (direct_) return;
-    if (columns_) {
-      load_columns(rows);
-    } else {
-      load_rows(rows);
+  // Makes the block of k at k0 and the rows from `row` on the present group.
+  void load(std::int64_t k0, std::int64_t row) {
+    if (direct_) {
+      now_.k0 = k0;
+      return;
     }
+    if (next_.rows > 0 && next_.k0 == k0 && next_.row == row) {
+      std::swap(now_, next_);
+    } else {
+      set(now_, k0, row);
+    }
+    pack(now_, now_.depth);
+    if (!columns_) return;
+    const bool more = row + now_.rows < rows_.end;
+    set(next_, more ? k0 : k0 + now_.depth, more ? row + now_.rows : rows_.begin);
+    runs_ = issued_ = fetched_ = tiles_ = 0;
+    if (next_.rows == 0 || !p_.args.a.transposed) return;
+    lines_ = div_up(next_.rows * std::int64_t(size_of(p_.args.a.dtype)), 64);
+    runs_ = div_up(next_.depth, kRunLines) * lines_;
+    // The last tiles leave time for what they fetch to be packed.
+    tiles_of_group_ = std::max<std::int64_t>(div_up(now_.rows, p_.kernels.mr) * panels_ - 2, 1);
   }
 
   // Points `tile` at the strip that starts with `row`.
   void place(std::int64_t row, Tile& tile) const {
     if (direct_) {
-      const MatrixRef from = at(p_.args.a, row, k0_);
+      const MatrixRef from = at(p_.args.a, row, now_.k0);
       tile.a = static_cast<const std::byte*>(from.data);
       tile.a_row = from.ld * std::ptrdiff_t(size_of(from.dtype));
       tile.a_step = 4;
       return;
     }
-    tile.a = space_ + (row - row_) / p_.kernels.mr * strip_bytes_;
-    tile.a_row = columns_ ? 4 : row_bytes();
+    tile.a = now_.space + (row - now_.row) / p_.kernels.mr * strip_bytes_;
+    tile.a_row = columns_ ? 4 : row_bytes(now_);
     tile.a_step = columns_ ? kMaxTileRows * 4 : 4;
   }
 
+  // Gives a tile its share of the next group to fetch.
+  void look_ahead(Tile& tile) {
+    tile.runs = 0;
+    fetched_ = issued_;
+    if (runs_ == 0) return;
+    const std::int64_t due = std::min(runs_ * ++tiles_ / tiles_of_group_, runs_);
+    const auto size = static_cast<std::ptrdiff_t>(size_of(p_.args.a.dtype));
+    for (; issued_ < due && tile.runs < kRuns; ++issued_) {
+      const MatrixRef from = at(p_.args.a, next_.row + issued_ % lines_ * 64 / size,
+                                next_.k0 + issued_ / lines_ * kRunLines);
+      tile.ahead[tile.runs++] = {static_cast<const std::byte*>(from.data), from.ld * size};
+    }
+  }
+
+  // To be called after every tile of the present group.
+  void tile_done() {
+    if (runs_ > 0) pack(next_, std::min(fetched_ / lines_ * kRunLines, next_.depth));
+  }
+
  private:
-  static constexpr std::int64_t kMaxBlockStrips = kPackedRows / kMaxTileRows;
+  static constexpr std::int64_t kMaxStrips = kPackedRows / kMaxTileRows;
+  static constexpr std::int64_t kPadding = 64;  // else strips lie in the same sets of L1
 
-  std::ptrdiff_t row_bytes() const { return padded_ * (p_.dot() ? 2 : 4); }
+  struct Group {
+    std::int64_t k0 = 0, depth = 0, row = 0, rows = 0;
+    std::int64_t packed = 0;  // of depth
+    std::byte* space = nullptr;
+  };
 
-  void load_columns(std::int64_t rows) const {
+  void set(Group& g, std::int64_t k0, std::int64_t row) const {
+    g.k0 = k0;
+    g.depth = std::min(block_, p_.args.k - k0);
+    g.row = row;
+    g.rows = g.depth > 0 ? std::min(max_rows(), rows_.end - row) : 0;
+    g.packed = 0;
+  }
+
+  std::ptrdiff_t row_bytes(const Group& g) const {
+    return div_up(g.depth, 2) * 2 * (p_.dot() ? 2 : 4);
+  }
+
+  void pack(Group& g, std::int64_t depth) const {
+    if (g.packed >= depth) return;
+    columns_ ? pack_columns(g, depth) : pack_rows(g);
+    g.packed = depth;
+  }
+
+  void pack_columns(const Group& g, std::int64_t depth) const {
     PackPanels pack;
-    pack.depth = depth_;
+    pack.depth = depth - g.packed;
     pack.width = kMaxTileRows;
     pack.format = p_.dot() ? PanelFormat::bf16_pairs : PanelFormat::f32;
     pack.round = p_.args.compute == Compute::bf16;
     pack.panel_bytes = strip_bytes_;
+    std::byte* to = g.space + g.packed / step_length(pack.format) * kMaxTileRows * 4;
     // Strips of fewer rows than a panel has columns are packed one by one.
-    const std::int64_t at_once = p_.kernels.mr == kMaxTileRows ? rows : p_.kernels.mr;
-    for (std::int64_t i = 0; i < rows; i += at_once) {
-      pack.from = at(p_.args.a, row_ + i, k0_);
+    const std::int64_t mr = p_.kernels.mr, at_once = mr == kMaxTileRows ? g.rows : mr;
+    for (std::int64_t i = 0; i < g.rows; i += at_once) {
+      pack.from = at(p_.args.a, g.row + i, g.k0 + g.packed);
       pack.from.transposed = !pack.from.transposed;
-      pack.cols = std::min(at_once, rows - i);
-      pack.to = space_ + i / p_.kernels.mr * strip_bytes_;
+      pack.cols = std::min(at_once, g.rows - i);
+      pack.to = to + i / mr * strip_bytes_;
       p_.kernels.pack_panels(pack);
     }
-    if (depth_ == padded_ || p_.dot()) return;
-    for (std::int64_t i = 0; i < rows; i += p_.kernels.mr) {
-      auto* strip = reinterpret_cast<float*>(space_ + i / p_.kernels.mr * strip_bytes_);
-      std::fill_n(strip + depth_ * kMaxTileRows, kMaxTileRows, -0.0f);
+    if (depth < g.depth || depth % 2 == 0 || p_.dot()) return;
+    for (std::int64_t i = 0; i < g.rows; i += mr) {
+      auto* strip = reinterpret_cast<float*>(g.space + i / mr * strip_bytes_);
+      std::fill_n(strip + depth * kMaxTileRows, kMaxTileRows, -0.0f);
     }
   }
 
-  void load_rows(std::int64_t rows) const {
+  void pack_rows(const Group& g) const {
     const DType to = p_.dot() ? DType::bf16 : DType::f32;
-    for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t i = 0; i < g.rows; ++i) {
       const std::int64_t strip = i / p_.kernels.mr;
-      std::byte* row = space_ + strip * strip_bytes_ + (i - strip * p_.kernels.mr) * row_bytes();
-      const MatrixRef from = at(p_.args.a, row_ + i, k0_);
-      p_.kernels.round_row(from.data, from.dtype, depth_, row, to);
-      if (depth_ == padded_) continue;
+      std::byte* row = g.space + strip * strip_bytes_ + (i - strip * p_.kernels.mr) * row_bytes(g);
+      const MatrixRef from = at(p_.args.a, g.row + i, g.k0);
+      p_.kernels.round_row(from.data, from.dtype, g.depth, row, to);
+      if (g.depth % 2 == 0) continue;
       if (p_.dot()) {
-        reinterpret_cast<bf16*>(row)[depth_] = bf16(0.0f);
+        reinterpret_cast<bf16*>(row)[g.depth] = bf16(0.0f);
       } else {
-        reinterpret_cast<float*>(row)[depth_] = -0.0f;
+        reinterpret_cast<float*>(row)[g.depth] = -0.0f;
       }
     }
   }
 
   const Product& p_;
-  std::int64_t k0_, depth_, padded_, row_ = 0;
+  Span rows_;
+  std::int64_t panels_, block_;
   bool direct_ = false, columns_ = false;
   std::ptrdiff_t strip_bytes_ = 0;
-  std::byte* space_ = nullptr;
+  Group now_, next_;
+  // The next group is fetched in runs: kRunLines steps of k, `lines_` lines wide.
+  std::int64_t runs_ = 0, lines_ = 0, issued_ = 0;
+  std::int64_t fetched_ = 0;  // runs issued before the present tile
+  std::int64_t tiles_ = 0, tiles_of_group_ = 0;
 };
 
 // The panels of columns [col, col_end) for one block of k: `stride` bytes apart.
@@ -213,11 +290,6 @@ const std::byte* panels_of_b(const Product& p, std::int64_t k0, std::int64_t dep
   p.kernels.pack_panels(pack);
   return space;
 }
-
-struct Span {
-  std::int64_t begin, end;
-  std::int64_t size() const { return end - begin; }
-};
 
 // Where the tiles of a task find and leave their sums. A bf16 C that takes several blocks of k
 // keeps them in f32 memory of the task until the last.
@@ -266,17 +338,16 @@ void run_task(const Product& p, Span rows, Span cols) {
   const auto multiply =
       p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_pairs : p.kernels.multiply_f32;
   const SumsOfC sums(p, rows, cols);
+  RowsOfA a(p, rows, div_up(cols.size(), nr));
   for (std::int64_t k0 = 0; k0 < x.k; k0 += block) {
     const std::int64_t depth = std::min(block, x.k - k0);
     const std::byte* panels = panels_of_b(p, k0, depth, cols.begin, cols.end);
     const std::int64_t bytes = panel_bytes(p.kernels, p.format, depth);
-    BlockOfA a(p, k0, depth);
     std::int64_t loaded = rows.begin;
     for (std::int64_t i = rows.begin; i < rows.end; i += mr) {
       if (i == loaded) {
-        const std::int64_t count = std::min(a.max_rows(), rows.end - i);
-        a.load(i, count);
-        loaded += count;
+        a.load(k0, i);
+        loaded += a.max_rows();
       }
       Tile tile;
       tile.rows = static_cast<int>(std::min<std::int64_t>(mr, rows.end - i));
@@ -286,7 +357,9 @@ void run_task(const Product& p, Span rows, Span cols) {
         tile.cols = static_cast<int>(std::min<std::int64_t>(nr, cols.end - j));
         tile.b = panels + (j - cols.begin) / nr * bytes;
         sums.place(i, j, k0 == 0, k0 + depth == x.k, tile);
+        a.look_ahead(tile);
         multiply(tile);
+        a.tile_done();
       }
     }
   }

@@ -26,6 +26,14 @@ constexpr std::int64_t step_length(PanelFormat format) {
 inline constexpr int kMaxTileRows = 8;
 inline constexpr int kMaxPanelColumns = 48;
 
+// Lines of memory that later tiles read: from, from + step, … A kernel prefetches kRunLines of
+// them, one every kStepsPerLine steps: all at once they would hold up its own loads.
+struct Run {
+  const std::byte* from = nullptr;
+  std::ptrdiff_t step = 0;  // bytes
+};
+inline constexpr int kRuns = 4, kRunLines = 16, kStepsPerLine = 4;
+
 // C[i][j] = [add[i][j] +] Σ_k A[i][k]·B[k][j] [+ bias[j]] for rows × cols elements,
 // 1 <= rows <= mr, 1 <= cols <= nr. All strides in bytes.
 struct Tile {
@@ -41,6 +49,8 @@ struct Tile {
   std::byte* c = nullptr;
   DType c_dtype = DType::f32;
   std::ptrdiff_t c_row = 0;
+  Run ahead[kRuns];
+  int runs = 0;
 };
 
 // Rows [0, depth) × columns [0, cols) of a k × n matrix, whose element (k, j) is at

@@ -51,25 +51,20 @@ HWY_INLINE void put_two(D d, const PackPanels& p, float* to, hn::Vec<D> lower, h
 }
 
 // The source is read as it lies in memory, a row at a time, and all panels are written side by
-// side; but strips of A only two at a time, which make up a line of an f32 source: their source is
-// in L2 (gemm.cpp prefetches it), and more streams of half lines contend for the same sets of L1.
+// side.
 template <PanelFormat kFormat, bool kRound, typename D, typename Load>
 HWY_INLINE void pack_rows(D d, PackPanels p, std::int64_t full_cols, Load load) {
   p.format = kFormat;
   p.round = kRound;
   const std::ptrdiff_t two_rows = (kFormat == PanelFormat::f32 ? 2 : 1) * p.width;
-  const std::int64_t group = p.width == 8 ? 16 : full_cols;
-  for (std::int64_t begin = 0; begin < full_cols; begin += group) {
-    const std::int64_t end = begin + group < full_cols ? begin + group : full_cols;
-    for (std::int64_t k = 0; k + 1 < p.depth; k += 2) {
-      const std::int64_t at = k * p.from.ld;
-      std::byte* panel = p.to + begin / p.width * p.panel_bytes + k / 2 * two_rows * 4;
-      for (std::int64_t col = begin; col < end; col += p.width, panel += p.panel_bytes) {
-        auto* to = reinterpret_cast<float*>(panel);
-        const std::int64_t stop = col + p.width < end ? col + p.width : end;
-        for (std::int64_t j = col; j < stop; j += kLanes<D>, to += kLanes<D>) {
-          put_two(d, p, to, load(at + j), load(at + p.from.ld + j));
-        }
+  for (std::int64_t k = 0; k + 1 < p.depth; k += 2) {
+    const std::int64_t at = k * p.from.ld;
+    std::byte* panel = p.to + k / 2 * two_rows * 4;
+    for (std::int64_t col = 0; col < full_cols; col += p.width, panel += p.panel_bytes) {
+      auto* to = reinterpret_cast<float*>(panel);
+      const std::int64_t stop = col + p.width < full_cols ? col + p.width : full_cols;
+      for (std::int64_t j = col; j < stop; j += kLanes<D>, to += kLanes<D>) {
+        put_two(d, p, to, load(at + j), load(at + p.from.ld + j));
       }
     }
   }

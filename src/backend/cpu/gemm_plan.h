@@ -9,9 +9,9 @@
 namespace stepstone::cpu {
 
 // Depth of the blocks of k. A strip of A, mr = 8 rows deep, stays in L1 while the panels of B
-// stream past it from L2: 8 × 512 f32 are 16 KiB, half of the smallest L1 in use (32 KiB, Zen 4).
-// Deeper blocks would save passes over C, shallower ones would leave room that nothing needs.
-inline constexpr std::int64_t kMaxDepth = 512;
+// stream past it from L2: 8 × 768 f32 are 24 KiB, of 32 (Zen 4) or 48. Deeper blocks would save
+// passes over C, shallower ones would leave room that nothing needs.
+inline constexpr std::int64_t kMaxDepth = 768;
 
 // Blocks of equal depth rather than full ones and a rest; a multiple of 16, one cache line of
 // transposed f32.
@@ -23,7 +23,7 @@ constexpr std::int64_t block_depth(std::int64_t k) {
 
 // Rows of A that are packed at a time where it cannot be read in place. From a transposed A each k
 // gives one run of 64 elements, 4 lines, where a single strip would fetch half a line, and the
-// second half again later. 64 × 512 f32 are 128 KiB of L2.
+// second half again later. Two groups of 64 × 768 f32 are 384 KiB of L2.
 inline constexpr std::int64_t kPackedRows = 64;
 static_assert(kPackedRows % kMaxTileRows == 0);
 

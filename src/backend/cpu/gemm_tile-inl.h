@@ -20,6 +20,9 @@ inline constexpr int kMr = 8, kNv = 3;
 inline constexpr int kNr = kNv * kLanes<Full>;
 static_assert(kMr <= kMaxTileRows && kNr <= kMaxPanelColumns);
 
+// B is prefetched this far ahead, for the lines that other traffic has driven out of L2.
+inline constexpr int kStepsAhead = 32;
+
 using Vector = hn::Vec<Full>;
 
 // Sums of a tile, from registers where they were added up.
@@ -137,17 +140,42 @@ void multiply_tile(const Tile& t) {
     a[i] = t.a + i * t.a_row;
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) sums.at[i][v] = hn::Zero(d);
-      // The tile of C comes from beyond L2; it has the whole K loop to arrive.
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) __builtin_prefetch(t.c + i * t.c_row + v * 64, 1);
   }
   const std::byte* b = t.b;
   std::ptrdiff_t at = 0;
-  for (std::int64_t s = 0; s < t.steps; ++s) {
+  const auto step = [&]() __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) __builtin_prefetch(b + kStepsAhead * kNr * 4 + v * 64);
     Step::template run<MR, NV>(sums, a, at, t.a_step, b);
     at += Step::kUnits * t.a_step;
     b += kNr * 4;
+  };
+  std::int64_t left = t.steps;
+  // `count` lines from `line` on: one(line) fetches a line and returns the next.
+  const auto fetch = [&](const std::byte* line, std::int64_t count, auto one) {
+    count = left / kStepsPerLine < count ? left / kStepsPerLine : count;
+    left -= count * kStepsPerLine;
+    for (std::int64_t i = 0; i < count; ++i) {
+      line = one(line);
+#pragma GCC unroll 8
+      for (int u = 0; u < kStepsPerLine; ++u) step();
+    }
+  };
+  const std::byte* last = t.c + (MR - 1) * t.c_row;
+  fetch(t.c, MR * NV, [&](const std::byte* line) {
+    __builtin_prefetch(line, 1);
+    if (line != last) return line + t.c_row;
+    last += 64;
+    return line + 64 - (MR - 1) * t.c_row;
+  });
+  for (int r = 0; r < t.runs; ++r) {
+    const std::ptrdiff_t stride = t.ahead[r].step;
+    fetch(t.ahead[r].from, kRunLines, [&](const std::byte* line) {
+      __builtin_prefetch(line);
+      return line + stride;
+    });
   }
+  for (; left > 0; --left) step();
   const bool plain = t.cols == NV * kLanes<Full> && t.bias == nullptr && t.c_dtype == DType::f32 &&
                      t.add_dtype == DType::f32;
   if (!plain) {
