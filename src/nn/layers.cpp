@@ -15,11 +15,12 @@ Var Linear::operator()(Graph& graph, const Var& x) const {
   return ops::linear(graph, x, weight_->var, bias);
 }
 
-void Linear::pack(DType compute) {
-  const Tensor& w = weight_->var.value();
-  packed_ = cpu::pack_b({w.raw(), w.dtype(), w.cols(), true}, w.cols(), w.rows(),
-                        compute == DType::bf16 ? cpu::Compute::bf16 : cpu::Compute::f32);
+cpu::PackedMatrix packed_weight(const Tensor& w, DType compute) {
+  return cpu::pack_b({w.raw(), w.dtype(), w.cols(), true}, w.cols(), w.rows(),
+                     compute == DType::bf16 ? cpu::Compute::bf16 : cpu::Compute::f32);
 }
+
+void Linear::pack(DType compute) { packed_ = packed_weight(weight_->var.value(), compute); }
 
 Var offset_weight(Graph& graph, const Parameter* weight, float offset) {
   if (weight == nullptr) return {};

@@ -6,6 +6,9 @@
 
 namespace stepstone::nn {
 
+// Wᵀ of a weight [out, in], packed for products in `compute`.
+cpu::PackedMatrix packed_weight(const Tensor& w, DType compute);
+
 // y = x Wᵀ + b
 class Linear {
  public:

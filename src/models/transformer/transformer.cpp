@@ -300,17 +300,22 @@ Var Transformer::loss(Graph& graph, const Var& hidden, std::span<const std::int3
 }
 
 Tensor Transformer::logits(Graph& graph, const Tensor& hidden) const {
+  if (packed_head_.bytes() > 0) {
+    return ops::head_logits(graph, hidden, packed_head_, config_.logit_softcap);
+  }
   return ops::head_logits(graph, hidden, (head_ ? head_ : embedding_)->var.value(),
                           config_.logit_softcap);
 }
 
 void Transformer::pack(DType compute) {
+  packed_head_ = nn::packed_weight((head_ ? head_ : embedding_)->var.value(), compute);
   for (Block& b : blocks_) {
     for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) l->pack(compute);
   }
 }
 
 void Transformer::unpack() {
+  packed_head_ = {};
   for (Block& b : blocks_) {
     for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) l->unpack();
   }

@@ -111,6 +111,7 @@ class Transformer {
   std::vector<nn::Parameter*> ngrams_;  // of order 2, 3, …
   nn::Parameter* positions_ = nullptr;
   nn::Parameter* head_ = nullptr;  // null when tied
+  cpu::PackedMatrix packed_head_;
   nn::Norm final_norm_;
   std::vector<Block> blocks_;
 };

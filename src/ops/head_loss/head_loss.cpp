@@ -191,4 +191,22 @@ Tensor head_logits(Graph& graph, const Tensor& x, const Tensor& weight, float so
   return z;
 }
 
+Tensor head_logits(Graph& graph, const Tensor& x, const cpu::PackedMatrix& weight, float softcap) {
+  require<UsageError>(x.rank() == 2 && x.cols() == weight.k(),
+                      "head_logits: expected x [T, {}], got {}", weight.k(), to_string(x.shape()));
+  const OpTimer timer(graph.profiler(), head_loss_info.name, Pass::forward);
+  Tensor z = Tensor::empty({x.dim(0), weight.n()}, DType::f32);
+  cpu::gemm({.m = z.rows(),
+             .n = weight.n(),
+             .k = weight.k(),
+             .a = matrix(x),
+             .b = {},
+             .c = z.raw(),
+             .ldc = weight.n(),
+             .compute = weight.compute()},
+            weight);
+  if (softcap > 0) cpu::softcap(z, softcap);
+  return z;
+}
+
 }  // namespace stepstone::ops

@@ -19,6 +19,7 @@
 
 #include <cstdint>
 
+#include "backend/cpu/gemm.h"
 #include "ops/op.h"
 
 namespace stepstone::ops {
@@ -36,5 +37,8 @@ Var head_loss(Graph& graph, const Var& x, const Var& weight, std::span<const std
 
 // The logits [T, V] f32 alone, bit for bit those inside head_loss; no gradient.
 Tensor head_logits(Graph& graph, const Tensor& x, const Tensor& weight, float softcap = 0);
+// The same with the weight packed, transposed.
+Tensor head_logits(Graph& graph, const Tensor& x, const cpu::PackedMatrix& weight,
+                   float softcap = 0);
 
 }  // namespace stepstone::ops

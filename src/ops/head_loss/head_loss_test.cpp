@@ -158,6 +158,9 @@ TEST(Op_head_loss, LogitsGiveTheSameLoss) {
     EXPECT_EQ(fused.value().data<float>()[0], simple.value().data<float>()[0]);
     const Tensor last = head_logits(g, x.slice(5, 6), w, softcap);
     EXPECT_EQ(std::memcmp(last.raw(), z.slice(5, 6).raw(), last.bytes()), 0);
+    const auto packed = cpu::pack_b({w.raw(), DType::f32, 17, true}, 17, 90, cpu::Compute::f32);
+    const Tensor same = head_logits(g, x, packed, softcap);
+    EXPECT_EQ(std::memcmp(same.raw(), z.raw(), z.bytes()), 0);
   }
 }
 

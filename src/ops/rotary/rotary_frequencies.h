@@ -34,7 +34,7 @@ struct RopeScaling {
   // Multiplies cos and sin; 0: yarn 0.1 ln(factor) + 1, longrope sqrt(1 + ln(factor) / ln(n)).
   double attention_factor = 0;
   bool truncate = true;                             // yarn: ramp between whole dimensions
-  std::vector<double> short_factors, long_factors;  // longrope: rotary_dim / 2 each
+  std::vector<double> short_factors{}, long_factors{};  // longrope: rotary_dim / 2 each
 
   bool operator==(const RopeScaling&) const = default;
 };
