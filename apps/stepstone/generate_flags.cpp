@@ -1,5 +1,8 @@
 #include "generate_flags.h"
 
+#include "grammar/grammar.h"
+#include "io/file.h"
+
 namespace stepstone::cli {
 
 void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
@@ -30,6 +33,26 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
                   "Tokens that penalties look back at; 0: none, -1: all")
       ->capture_default_str();
   verb.add_option("-s,--seed", s.seed, "The same seed gives the same text")->capture_default_str();
+  const auto grammar = [&](const char* flag, const char* help, bool file, auto make) {
+    return verb.add_option_function<std::string>(
+        flag,
+        [&o, file, make](const std::string& text) {
+          o.grammar = std::make_shared<const Grammar>(make(file ? read_file(text) : text));
+        },
+        help);
+  };
+  CLI::Option* forms[] = {
+      grammar("--grammar", "What the text must look like, in GBNF", false, Grammar::from_gbnf),
+      grammar("--grammar-file", "The same from a file", true, Grammar::from_gbnf),
+      grammar("-j,--json-schema", "The text is JSON after this schema ({}: any JSON)", false,
+              Grammar::from_json_schema),
+      grammar("--json-schema-file", "The same from a file", true, Grammar::from_json_schema),
+      grammar("--regex", "The text matches this regular expression", false, Grammar::from_regex)};
+  for (CLI::Option* one : forms) {
+    for (CLI::Option* other : forms) {
+      if (one != other) one->excludes(other);
+    }
+  }
   verb.add_option("--stop", o.stop_strings, "End before this text; may be given several times")
       ->allow_extra_args(false);
 }

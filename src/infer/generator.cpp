@@ -38,8 +38,8 @@ const Transformer& packed(Stone& stone) {
 }  // namespace
 
 std::string_view name_of(StopReason reason) {
-  constexpr std::string_view kNames[] = {"max_tokens", "stop_token", "stop_string", "context_full",
-                                         "interrupted"};
+  constexpr std::string_view kNames[] = {"max_tokens",   "stop_token",  "stop_string",
+                                         "context_full", "interrupted", "grammar"};
   return kNames[static_cast<std::size_t>(reason)];
 }
 
@@ -74,6 +74,12 @@ class Generator::Run {
         text_(prompt.begin(), prompt.end()) {
     require<UsageError>(!text_.empty(), "the prompt is empty");
     require<UsageError>(options.max_tokens >= 0, "the number of new tokens must not be below 0");
+    if (options.grammar) {
+      if (!generator.tree_) {
+        generator.tree_ = std::make_shared<const TokenTree>(generator.tokenizer_);
+      }
+      matcher_.emplace(options.grammar, generator.tree_);
+    }
     result_.stats.prompt_tokens = static_cast<std::int64_t>(text_.size());
     fit_prompt();
   }
@@ -96,7 +102,12 @@ class Generator::Run {
         result_.reason = StopReason::interrupted;
         break;
       }
-      if (!append(sample(*logits))) break;
+      const auto token = sample(*logits);
+      if (!token) {
+        result_.reason = StopReason::grammar;
+        break;
+      }
+      if (!append(*token)) break;
     }
     if (!filter_.stopped()) {
       show(filter_.push(to_utf8_lossy(decoder_.flush())));
@@ -134,11 +145,13 @@ class Generator::Run {
     begin_ = text_.size() - keep;
   }
 
-  std::int32_t sample(const Tensor& logits) {
+  // Nothing when the grammar allows nothing more.
+  std::optional<std::int32_t> sample(const Tensor& logits) {
     const auto vocab = static_cast<std::size_t>(generator_.tokenizer_.vocab_size());
+    const auto known = logits.span<float>().first(vocab);
+    if (matcher_ && !matcher_->mask(known, options_.stop_tokens)) return std::nullopt;
     return sampler_.sample(
-        logits.span<float>().first(vocab), text_,
-        options_.first_draw + static_cast<std::uint64_t>(result_.stats.new_tokens));
+        known, text_, options_.first_draw + static_cast<std::uint64_t>(result_.stats.new_tokens));
   }
 
   // False when the text ends with this token.
@@ -150,6 +163,7 @@ class Generator::Run {
       result_.reason = StopReason::stop_token;
       return false;
     }
+    if (matcher_) matcher_->accept(token);
     show(filter_.push(to_utf8_lossy(decoder_.push(token))));
     if (filter_.stopped()) result_.reason = StopReason::stop_string;
     return !filter_.stopped();
@@ -166,6 +180,7 @@ class Generator::Run {
   TokenSampler sampler_;
   StreamDecoder decoder_;
   StopFilter filter_;
+  std::optional<GrammarMatcher> matcher_;
   std::vector<std::int32_t> text_;
   std::size_t begin_ = 0;
   Generation result_;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "grammar/matcher.h"
 #include "infer/sampler.h"
 #include "models/transformer/transformer.h"
 #include "stone/stone.h"
@@ -22,6 +23,7 @@ enum class StopReason : std::uint8_t {
   stop_string,   // one of stop_strings came
   context_full,  // WhenFull::stop, and no room is left
   interrupted,   // GenerateOptions::interrupted said so
+  grammar,       // the text is all that the grammar allows
 };
 std::string_view name_of(StopReason reason);
 
@@ -39,6 +41,8 @@ struct GenerateOptions {
   std::uint64_t first_draw = 0;  // number of the sampler's first draw
   std::vector<std::int32_t> stop_tokens;
   std::vector<std::string> stop_strings;
+  // What the text must look like; a stop token comes only where it may end.
+  std::shared_ptr<const Grammar> grammar = {};
   WhenFull when_full = WhenFull::stop;
   // Called with text as it is complete: always whole characters, never a part of a stop string.
   std::function<void(std::string_view)> on_text;
@@ -96,7 +100,8 @@ class Generator {
   Tokenizer tokenizer_;
   DType compute_;
   KvCache cache_;
-  std::vector<std::int32_t> cached_;  // the tokens in cache_
+  std::vector<std::int32_t> cached_;       // the tokens in cache_
+  std::shared_ptr<const TokenTree> tree_;  // made for the first grammar
 };
 
 // How a text begins, as in training (data/tokenize.h): bos, where the tokenizer has one that is not

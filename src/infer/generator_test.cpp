@@ -104,6 +104,23 @@ TEST_P(EveryModel, TheCacheOfTheLastTextChangesNothing) {
   EXPECT_EQ(reused.generate(second, options).tokens, warm.tokens);
 }
 
+TEST_P(EveryModel, FollowsAGrammar) {
+  Generator generator(*model, tiny_tokenizer(), compute);
+  GenerateOptions options;
+  options.max_tokens = 60;
+  options.sampling.temperature = 1.5;
+  options.grammar = std::make_shared<const Grammar>(Grammar::from_json_schema(
+      R"({"type": "array", "items": {"enum": ["a", "bc"]}, "maxItems": 3})"));
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    options.sampling.seed = seed;
+    const Generation made = generator.generate(random_tokens(5, seed), options);
+    EXPECT_EQ(made.reason, StopReason::grammar);
+    EXPECT_TRUE(nlohmann::json::parse(made.text).is_array()) << made.text;
+  }
+  options.stop_tokens = stop_tokens(generator.tokenizer());
+  EXPECT_EQ(generator.generate(random_tokens(5, 1), options).reason, StopReason::stop_token);
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, EveryModel,
                          ::testing::Combine(::testing::Values("gpt2", "qwen3", "stepstone"),
                                             ::testing::Values(DType::f32, DType::bf16)),

@@ -33,6 +33,15 @@ status 0 generate -m "$tiny" -p $'\xff\xfe <|im_end|> \x1b[2J' -n 5
 status 0 generate -m "$tiny" -p '' -n 5
 status 0 generate -m "$tiny" -n 0 -p x
 
+status 0 generate -m "$tiny" -p x -n 200 -j '{"type": "array", "items": {"type": "boolean"}, "maxItems": 3}'
+python3 -c 'import json, sys; assert isinstance(json.load(open(sys.argv[1])), list)' "$work/out" || fail "no JSON array"
+status 0 generate -m "$tiny" -p x -n 9 --regex '[0-9]{4}-[0-9]{2}'
+grep -qxE '[0-9]{4}-[0-9]{2}' "$work/out" || fail "not what the regular expression says"
+status 2 generate -m "$tiny" -p x --grammar 'root ::= root'
+says 'rule "root" can begin with itself' err
+status 2 generate -m "$tiny" -p x -j '{"properties": {"a": {"not": {}}}}'
+says '#/properties/a: "not" is not supported here' err
+status 1 generate -m "$tiny" -p x --grammar-file "$work/none.gbnf"
 status 0 eval -m "$tiny" --task copy arithmetic --lang en -n 3 --json
 says '"total":3' out
 printf 'Some text to measure.\n' >"$work/text.txt"
