@@ -23,6 +23,24 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
   verb.add_option("--min-p", s.min_p,
                   "Of tokens at least so probable, relative to the best; 0: of all")
       ->capture_default_str();
+  verb.add_option("--typical", s.typical_p, "Of tokens of the most usual surprise; 1: of all")
+      ->capture_default_str();
+  verb.add_option("--dry-multiplier", s.dry_multiplier, "Against long repetitions; 0: off")
+      ->capture_default_str();
+  verb.add_option("--dry-base", s.dry_base, "Grows with each token repeated")
+      ->capture_default_str();
+  verb.add_option("--dry-allowed-length", s.dry_allowed, "Repetitions so long cost nothing more")
+      ->capture_default_str();
+  verb.add_option("--dry-penalty-last-n", s.dry_window, "Tokens that it looks back at; -1: all")
+      ->capture_default_str();
+  verb.add_option_function<int>(
+          "--mirostat", [&s](int version) { s.mirostat = version == 2; },
+          "2: hold the surprise of the text; 0: off")
+      ->check(CLI::IsMember({0, 2}));
+  verb.add_option("--mirostat-ent", s.mirostat_tau, "The surprise to hold, bits")
+      ->capture_default_str();
+  verb.add_option("--mirostat-lr", s.mirostat_eta, "How fast it is corrected")
+      ->capture_default_str();
   verb.add_option("--repeat-penalty", s.repeat_penalty, "Against tokens of the text; 1: none")
       ->capture_default_str();
   verb.add_option("--presence-penalty", s.presence_penalty, "Subtracted from logits of such tokens")

@@ -62,13 +62,24 @@ Json to_json(const GenerateStats& stats) {
           {"decode_tokens_per_second", stats.decode_rate()}};
 }
 
+namespace {
+
+SamplingParams with_breakers(SamplingParams params, const Tokenizer& tokenizer) {
+  if (params.dry_multiplier > 0 && params.dry_breakers.empty()) {
+    params.dry_breakers = dry_breakers(tokenizer);
+  }
+  return params;
+}
+
+}  // namespace
+
 // One call of generate().
 class Generator::Run {
  public:
   Run(Generator& generator, std::span<const std::int32_t> prompt, const GenerateOptions& options)
       : generator_(generator),
         options_(options),
-        sampler_(options.sampling),
+        sampler_(with_breakers(options.sampling, generator.tokenizer_)),
         decoder_(generator.tokenizer_, true),
         filter_(options.stop_strings),
         text_(prompt.begin(), prompt.end()) {

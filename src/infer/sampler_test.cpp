@@ -197,5 +197,85 @@ TEST(SamplingParams, RangesAreChecked) {
   refuses([](SamplingParams& p) { p.penalty_window = -2; });
 }
 
+// DRY by its definition, for the argmax that a temperature of 0 shows.
+TEST(TokenSampler, DryPenalisesWhatWouldGoOnRepeating) {
+  SamplingParams p = plain();
+  p.temperature = 0;
+  p.dry_multiplier = 0.7;
+  p.dry_breakers = {5};
+  TokenSampler sampler(p);
+  std::uint64_t random = 1;
+  const auto next = [&random](std::uint64_t n) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    return (random >> 33) % n;
+  };
+  int penalised = 0;
+  for (int round = 0; round < 500; ++round) {
+    std::vector<std::int32_t> text(1 + next(30));
+    for (auto& id : text) id = static_cast<std::int32_t>(next(3 + next(4)));
+    std::vector<double> expected(8);
+    std::vector<float> logits(8);
+    for (std::size_t i = 0; i < 8; ++i) {
+      logits[i] = static_cast<float>(next(100)) / 50;
+      std::int64_t longest = 0;
+      for (std::size_t end = 1; end < text.size(); ++end) {  // text[end] is this token
+        if (text[end] != static_cast<std::int32_t>(i)) continue;
+        std::size_t length = 0;
+        while (length < end && text[end - 1 - length] == text[text.size() - 1 - length] &&
+               text[text.size() - 1 - length] != 5) {
+          ++length;
+        }
+        longest = std::max(longest, static_cast<std::int64_t>(length));
+      }
+      const double penalty = longest >= 2 ? 0.7 * std::pow(1.75, longest - 2) : 0;
+      expected[i] = logits[i] - static_cast<float>(penalty);
+      penalised += penalty > 0;
+    }
+    const auto best = std::max_element(expected.begin(), expected.end()) - expected.begin();
+    const auto got = sampler.sample(logits, text, 0);
+    EXPECT_NEAR(expected[static_cast<std::size_t>(got)], expected[static_cast<std::size_t>(best)],
+                1e-6);
+  }
+  EXPECT_GT(penalised, 200);
+}
+
+TEST(TokenSampler, TypicalKeepsTheUsualSurprise) {
+  SamplingParams p = plain();
+  p.typical_p = 0.5;
+  // 0.4, 0.2, 0.2, 0.1, 0.1: the entropy is 2.12 bits, so 0.2 (2.32 bits) is the most usual, then
+  // 0.4 (1.32 bits) before 0.1 (3.32 bits).
+  const std::vector<float> logits = {std::log(0.4f), std::log(0.2f), std::log(0.2f), std::log(0.1f),
+                                     std::log(0.1f)};
+  const auto seen = counts(p, logits, 2000);
+  EXPECT_TRUE(seen.contains(0) && seen.contains(1) && seen.contains(2));
+  EXPECT_FALSE(seen.contains(3) || seen.contains(4));
+  p.typical_p = 0.3;
+  EXPECT_FALSE(counts(p, logits, 2000).contains(0));
+}
+
+TEST(TokenSampler, MirostatHoldsTheSurprise) {
+  std::vector<float> logits(200);
+  double total = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    logits[i] = -std::log(static_cast<float>(i + 1));
+    total += 1.0 / static_cast<double>(i + 1);
+  }
+  for (const double tau : {1.0, 2.5, 4.0}) {
+    SamplingParams p = plain();
+    p.mirostat = true;
+    p.mirostat_tau = tau;
+    TokenSampler sampler(p);
+    // What is left after mu is drawn from renewed probabilities: their mean surprise is tau.
+    double late = 0;
+    constexpr int kDraws = 4000;
+    std::set<std::int32_t> kinds;
+    for (int n = 0; n < kDraws; ++n)
+      kinds.insert(sampler.sample(logits, {}, static_cast<std::uint64_t>(n)));
+    for (const std::int32_t id : kinds) late = std::max(late, std::log2(total * (id + 1)));
+    EXPECT_GT(late, tau);
+    EXPECT_LT(late, 3 * tau + 3) << tau;
+  }
+}
+
 }  // namespace
 }  // namespace stepstone
