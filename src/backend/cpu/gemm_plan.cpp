@@ -13,6 +13,7 @@ constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 
 constexpr double kMultiplyAdd = 1.0 / 32;  // two FMAs of 16 lanes per cycle
 constexpr double kPackB = 0.35;            // per element, transposing, from beyond L2
 constexpr double kPackA = 0.15;            // per element, from L2
+constexpr double kReadB = 0.9;             // per packed element, from memory, while multiplying
 constexpr double kTask = 500;
 constexpr double kFork = 5000;  // waking the pool and the barrier behind it
 
@@ -31,8 +32,8 @@ constexpr std::int64_t kMaxScratchRows = 1024;
 double task_cost(const GemmShapeInfo& s, std::int64_t rows, std::int64_t cols) {
   const double r = static_cast<double>(rows), c = static_cast<double>(cols);
   const double k = static_cast<double>(s.k);
-  return kTask + r * c * k * kMultiplyAdd + (s.pack_b ? c * k * kPackB : 0) +
-         (s.pack_a ? r * k * kPackA : 0);
+  const double multiply = s.pack_b ? r * kMultiplyAdd : std::max(r * kMultiplyAdd, kReadB);
+  return kTask + c * k * (multiply + (s.pack_b ? kPackB : 0)) + (s.pack_a ? r * k * kPackA : 0);
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct RopeScaling {
   double beta_fast = 32, beta_slow = 1;              // yarn
   // Multiplies cos and sin; 0: yarn 0.1 ln(factor) + 1, longrope sqrt(1 + ln(factor) / ln(n)).
   double attention_factor = 0;
-  bool truncate = true;                             // yarn: ramp between whole dimensions
+  bool truncate = true;                                 // yarn: ramp between whole dimensions
   std::vector<double> short_factors{}, long_factors{};  // longrope: rotary_dim / 2 each
 
   bool operator==(const RopeScaling&) const = default;
