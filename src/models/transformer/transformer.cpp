@@ -71,20 +71,6 @@ void fill_normal(const Tensor& t, double std, std::uint64_t seed, std::uint64_t 
 
 }  // namespace
 
-KvCache::KvCache(const TransformerConfig& config, std::int64_t capacity, DType compute)
-    : capacity_(capacity) {
-  for (std::int64_t i = 0; i < config.layers; ++i) {
-    layers_.emplace_back(capacity, config.kv_heads, config.head_dim, compute);
-  }
-}
-
-void KvCache::truncate(std::int64_t length) {
-  require<UsageError>(length >= 0 && length <= length_, "cache: cannot truncate {} to {}", length_,
-                      length);
-  length_ = length;
-  tokens_.resize(static_cast<std::size_t>(length));
-}
-
 Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) {
   config_.validate();
   const TensorNames names = tensor_names(config_);
@@ -265,20 +251,17 @@ Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
                       caches.size());
   std::vector<std::int32_t> positions(tokens.size());
   for (std::size_t s = 0; s < caches.size(); ++s) {
-    const std::int64_t past = caches[s]->length_, n = segments[s + 1] - segments[s];
-    require<UsageError>(past + n <= caches[s]->capacity_,
-                        "context is full: {} tokens cached, {} more do not fit {}", past, n,
-                        caches[s]->capacity_);
     std::iota(positions.begin() + segments[s], positions.begin() + segments[s + 1],
-              static_cast<std::int32_t>(past));
+              static_cast<std::int32_t>(caches[s]->length()));
+    caches[s]->reserve(segments[s + 1] - segments[s]);
   }
   std::vector<ops::CachedSequence> sequences(caches.size());
   std::vector<std::span<const std::int32_t>> histories;
-  for (const KvCache* cache : caches) histories.emplace_back(cache->tokens_);
+  for (const KvCache* cache : caches) histories.emplace_back(cache->tokens());
   Var x = embed(graph, {tokens, positions, segments}, histories);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     for (std::size_t s = 0; s < caches.size(); ++s) {
-      sequences[s] = {&caches[s]->layers_[i], caches[s]->length_};
+      sequences[s] = caches[s]->layer(i);
     }
     x = run_block(graph, blocks_[i], x, positions, [&](const Var& qkv) {
       return Var(
@@ -286,9 +269,8 @@ Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
     });
   }
   for (std::size_t s = 0; s < caches.size(); ++s) {
-    caches[s]->length_ += segments[s + 1] - segments[s];
-    caches[s]->tokens_.insert(caches[s]->tokens_.end(), tokens.begin() + segments[s],
-                              tokens.begin() + segments[s + 1]);
+    const auto begin = static_cast<std::size_t>(segments[s]);
+    caches[s]->append(tokens.subspan(begin, static_cast<std::size_t>(segments[s + 1]) - begin));
   }
   return final_norm_(graph, x);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/transformer/config.h"
+#include "models/transformer/kv_cache.h"
 #include "nn/layers.h"
 #include "ops/attention/attention.h"
 #include "ops/head_loss/head_loss.h"
@@ -22,23 +23,6 @@ struct TokenBatch {
   std::span<const std::int32_t> tokens;
   std::span<const std::int32_t> positions;
   std::span<const std::int32_t> segments;
-};
-
-// Keys and values of one growing sequence, a pair of tensors per layer.
-class KvCache {
- public:
-  KvCache(const TransformerConfig& config, std::int64_t capacity, DType compute);
-  std::int64_t length() const { return length_; }
-  std::int64_t capacity() const { return capacity_; }
-  // Forgets everything from `length` on.
-  void truncate(std::int64_t length);
-
- private:
-  friend class Transformer;
-  std::int64_t capacity_;
-  std::int64_t length_ = 0;
-  std::vector<std::int32_t> tokens_;  // what is cached
-  std::vector<ops::KvCacheLayer> layers_;
 };
 
 struct InitOptions {

@@ -147,15 +147,21 @@ Tensor attention_cached(Graph& graph, const Tensor& qkv_new, std::span<const std
                         "attention: a cache of {} heads of {} {} for {} heads of {} {}",
                         cache.kv_heads(), cache.head_dim(), name_of(cache.dtype()), c.kv_heads,
                         c.head_dim, name_of(qkv_new.dtype()));
-    require<UsageError>(past >= 0 && past <= cache.capacity() - rows,
-                        "attention: {} rows after {} do not fit a cache of {}", rows, past,
-                        cache.capacity());
-    queries.push_back(
-        {.row = segments[i], .rows = rows, .past = past, .k = cache.k.raw(), .v = cache.v.raw()});
+    const auto pages = sequences[i].pages;
+    const std::int64_t room = pages.empty() ? cache.capacity() : std::ssize(pages) * kKeyBlock;
+    require<UsageError>(past >= 0 && past <= room - rows,
+                        "attention: {} rows after {} do not fit a cache of {}", rows, past, room);
+    queries.push_back({.row = segments[i],
+                       .rows = rows,
+                       .past = past,
+                       .k = cache.k.raw(),
+                       .v = cache.v.raw(),
+                       .pages = pages.empty() ? nullptr : pages.data()});
   }
   const OpTimer timer(graph.profiler(), attention_info.name, Pass::forward);
   for (std::size_t i = 0; i < sequences.size(); ++i) {
-    sequences[i].cache->store(qkv_new, segments[i], segments[i + 1], sequences[i].past);
+    sequences[i].cache->store(qkv_new, segments[i], segments[i + 1], sequences[i].past,
+                              sequences[i].pages);
   }
   Tensor y = Tensor::empty({qkv_new.dim(0), c.heads * c.head_dim}, qkv_new.dtype());
   cpu::AttentionForward args = forward_args(c, qkv_new, y, queries);
@@ -167,7 +173,7 @@ Tensor attention_cached(Graph& graph, const Tensor& qkv_new, std::span<const std
 Tensor attention_cached(Graph& graph, const Tensor& qkv_new, KvCacheLayer& cache, std::int64_t past,
                         const AttentionConfig& config) {
   const std::int32_t segments[] = {0, static_cast<std::int32_t>(qkv_new.dim(0))};
-  const CachedSequence sequence{&cache, past};
+  const CachedSequence sequence{&cache, past, {}};
   return attention_cached(graph, qkv_new, segments, std::span(&sequence, 1), config);
 }
 

@@ -27,9 +27,12 @@ Var attention(Graph& graph, const Var& qkv, std::span<const std::int32_t> segmen
 
 // One sequence of a batch at inference: rows [segments[i], segments[i + 1]) of qkv_new are its
 // positions past, past + 1, ...
+// With pages, positions 64 i to 64 i + 63 (64 = kKeyBlock) are block pages[i] of the cache, which
+// other sequences may share; without, block i.
 struct CachedSequence {
   KvCacheLayer* cache;
   std::int64_t past;
+  std::span<const std::int32_t> pages = {};
 };
 
 // The same rows of y as attention() gives for the whole documents, from their new rows alone.

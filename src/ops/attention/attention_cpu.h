@@ -16,6 +16,8 @@ struct AttentionSequence {
   std::int64_t past;
   const void* k;  // of position 0, kv head 0
   const void* v;
+  // Block i of the keys is block pages[i] of k and v; null: block i. Of blocked caches.
+  const std::int32_t* pages = nullptr;
 };
 
 // Element (i, j) of a matrix of heads is data[i * stride + j].

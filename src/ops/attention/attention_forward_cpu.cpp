@@ -116,7 +116,9 @@ class RunningAttention {
     return {k_, v_};
   }
   Block<T> cached(std::int64_t first) const {
-    const std::int64_t block = first / kKeyBlock * config_.kv_heads + task_.kv_head;
+    const std::int64_t page = first / kKeyBlock;
+    const std::int32_t* pages = task_.sequence->pages;
+    const std::int64_t block = (pages ? pages[page] : page) * config_.kv_heads + task_.kv_head;
     return {static_cast<const T*>(task_.sequence->k) + block * kKeyBlock * d_,
             static_cast<const T*>(task_.sequence->v) + block * kKeyBlock * padded_};
   }

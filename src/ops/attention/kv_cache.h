@@ -1,7 +1,8 @@
-// Keys and values of one layer for one sequence.
+// Keys and values of one layer, of one sequence or of several that share its blocks as pages.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/tensor.h"
 #include "ops/attention/attention_config.h"
@@ -13,7 +14,7 @@ namespace stepstone::ops {
 class KvCacheLayer {
  public:
   KvCacheLayer() = default;
-  // Room for `capacity` positions; dtype f32 or bf16.
+  // Room for `capacity` positions; dtype f32 or bf16. Memory is touched only as it is stored to.
   KvCacheLayer(std::int64_t capacity, std::int64_t kv_heads, std::int64_t head_dim, DType dtype);
 
   std::int64_t capacity() const { return capacity_; }
@@ -23,10 +24,13 @@ class KvCacheLayer {
   std::size_t bytes() const { return k.bytes() + v.bytes(); }
 
   // Stores rows [begin, end) of qkv, shaped as the attention op takes it, as positions past, ...
-  void store(const Tensor& qkv, std::int64_t begin, std::int64_t end, std::int64_t past);
+  // Position p lies in block pages[p / kKeyBlock], or p / kKeyBlock without pages.
+  void store(const Tensor& qkv, std::int64_t begin, std::int64_t end, std::int64_t past,
+             std::span<const std::int32_t> pages = {});
+  void copy_block(std::int64_t from, std::int64_t to);
 
   Tensor k;  // [blocks, kv_heads, head_dim, kKeyBlock]
-  Tensor v;  // [blocks, kv_heads, kKeyBlock, padded_head(head_dim)], the padding zero
+  Tensor v;  // [blocks, kv_heads, kKeyBlock, padded_head(head_dim)]
 
  private:
   std::int64_t capacity_ = 0;

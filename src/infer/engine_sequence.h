@@ -1,0 +1,89 @@
+// One text that an engine writes: what of it the model has seen, what was drawn, what was said.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "infer/engine.h"
+#include "infer/stop_filter.h"
+
+namespace stepstone {
+
+using EngineClock = std::chrono::steady_clock;
+
+struct EngineJob {
+  EngineRequest request;
+  EngineClock::time_point submitted = EngineClock::now();
+  std::atomic<bool> cancelled = false;
+  bool spawned = false;  // the choices after the first exist
+};
+
+class EngineSequence {
+ public:
+  EngineSequence(std::shared_ptr<EngineJob> job, std::size_t choice, const Tokenizer& tokenizer);
+
+  const EngineJob& job() const { return *job_; }
+  const std::shared_ptr<EngineJob>& shared_job() const { return job_; }
+  const EngineRequest& request() const { return job_->request; }
+  std::size_t choice() const { return choice_; }
+
+  std::span<const std::int32_t> text() const { return text_; }  // prompt and what was drawn
+  std::int64_t length() const { return std::ssize(text_); }
+  std::int64_t prompt_length() const { return std::ssize(request().prompt); }
+  // Tokens of prompt and text at most.
+  std::int64_t capacity() const { return prompt_length() + request().max_tokens; }
+
+  // Keys and values while running.
+  std::optional<KvCache> cache;
+  // Tokens that the model has not seen.
+  std::int64_t fresh() const { return length() - cache->length(); }
+  bool decoding() const { return fresh() == 1 && drawn() > 0; }
+  std::int64_t drawn() const { return length() - prompt_length(); }
+  // Tokens of the text that may come from elsewhere instead of being computed.
+  std::int64_t reusable() const;
+
+  // Positions [begin, begin + rows) were computed: takes from their hidden states what an
+  // embedding needs.
+  void saw(std::int64_t begin, const Tensor& hidden);
+  // True when the logits at `position` are needed.
+  bool wants_logits(std::int64_t position) const;
+  // With the logits there; safe for different sequences at once. Throws Error for logits that are
+  // not numbers.
+  void score_prompt(std::int64_t position, std::span<const float> logits);
+  void draw(std::span<const float> logits);
+
+  // After a step: appends what was drawn and says what there is to say. Other than none: the text
+  // ends here.
+  FinishReason advance();
+  // Says the last event.
+  void finish(FinishReason reason, std::string error);
+
+  void count_reused(std::int64_t tokens) { reused_ = reused_ < 0 ? tokens : reused_; }
+  bool admitted_before() const { return reused_ >= 0; }
+
+  EngineClock::time_point admitted, first_token, last_token;
+
+ private:
+  bool scores_prompt() const { return request().prompt_logprobs && choice_ == 0; }
+  void say(const std::string& text);
+  void emit();
+  std::vector<float> normalised_embedding() const;
+
+  std::shared_ptr<EngineJob> job_;
+  std::size_t choice_;
+  const Tokenizer& tokenizer_;
+  TokenSampler sampler_;
+  StreamDecoder decoder_;
+  StopFilter filter_;
+  std::vector<std::int32_t> text_;
+  std::optional<std::int32_t> drawn_now_;
+  std::optional<ScoredToken> scored_now_;
+  std::vector<double> embedding_sum_;
+  std::int64_t seen_ = 0;     // positions whose hidden states were used
+  std::int64_t reused_ = -1;  // of the prompt; -1: not admitted yet
+  EngineEvent event_;         // the next one
+};
+
+}  // namespace stepstone

@@ -1,0 +1,64 @@
+// A queue that serves its keys in turn, each in order of arrival.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <list>
+#include <string>
+#include <utility>
+
+namespace stepstone {
+
+template <typename T>
+class FairQueue {
+ public:
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  void push(const std::string& key, T item) {
+    auto at = std::ranges::find(turns_, key, &Turn::key);
+    if (at == turns_.end()) at = turns_.insert(turns_.end(), Turn{key, {}});
+    at->items.push_back(std::move(item));
+    ++size_;
+  }
+
+  // The next in turn. Not when empty.
+  T pop() {
+    T item = std::move(turns_.front().items.front());
+    turns_.front().items.pop_front();
+    --size_;
+    if (turns_.front().items.empty()) {
+      turns_.pop_front();
+    } else {
+      turns_.splice(turns_.end(), turns_, turns_.begin());
+    }
+    return item;
+  }
+
+  // Takes out all that `take` is true for, in no particular order.
+  template <typename Predicate>
+  std::deque<T> extract(Predicate take) {
+    std::deque<T> taken;
+    for (auto turn = turns_.begin(); turn != turns_.end();) {
+      auto& items = turn->items;
+      const auto gone = std::stable_partition(items.begin(), items.end(),
+                                              [&](const T& item) { return !take(item); });
+      std::move(gone, items.end(), std::back_inserter(taken));
+      items.erase(gone, items.end());
+      turn = items.empty() ? turns_.erase(turn) : std::next(turn);
+    }
+    size_ -= taken.size();
+    return taken;
+  }
+
+ private:
+  struct Turn {
+    std::string key;
+    std::deque<T> items;
+  };
+  std::list<Turn> turns_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace stepstone
