@@ -28,7 +28,7 @@ def loss_of(options, depth, factor):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "stone"
         command = [options.stepstone, "train", options.recipe, f"model.depth={depth}", f"train.steps={options.steps}"]
-        command += ["train.tokens_per_parameter=0", "train.eval_every=0", *options.overrides]
+        command += ["train.eval_every=0", *options.overrides]
         command += [f"optim.{k}={v:.6g}" for k, v in rates(depth, factor).items()]
         printed, _ = side_by_side.run([*command, "--data", options.corpus, "--out", out, "--quiet", "--json"],
                                       stdout=subprocess.PIPE)  # fmt: skip

@@ -1,6 +1,7 @@
 // stepstone VERB [flags]. Exit status: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal
 // n.
 #include <cstdio>
+#include <iostream>
 #include <new>
 #include <string>
 #include <vector>
@@ -18,6 +19,13 @@ namespace {
 int complain(const char* text, int status) {
   std::fprintf(stderr, "stepstone: %s\n", text);
   return status;
+}
+
+// `status`, unless what was printed could not be written.
+int flushed(int status) {
+  std::cout.flush();
+  const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout;
+  return lost && status == 0 ? complain("standard output: could not be written", 1) : status;
 }
 
 // CLI11 says "argument not expected"; a slip in a verb deserves better.
@@ -55,9 +63,9 @@ int main(int argc, char** argv) {
       add(app);
     }
     app.parse(argc, argv);
-    return exit_status;
+    return flushed(exit_status);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    if (e.get_exit_code() == 0) return flushed(app.exit(e));  // --help, --version
     if (const std::string hint = verb_hint(app, argc, argv); !hint.empty()) {
       return complain(hint.c_str(), 2);
     }

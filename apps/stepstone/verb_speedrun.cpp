@@ -54,6 +54,8 @@ void add_speedrun(CLI::App& app) {
   verb->add_option("--questions", flags->options.questions, "Questions per task and language")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
+  verb->add_flag("--resume", flags->options.resume, "Go on with a stopped run in --out")
+      ->needs("--out");
   verb->add_flag("-q,--quiet", flags->options.quiet, "No progress on standard error");
   verb->add_flag("--json", flags->json, "Print the outcome as JSON");
   verb->callback([flags] {

@@ -46,7 +46,10 @@ fs::path stepstone_home() {
   if (const char* home = std::getenv("STEPSTONE_HOME"); home != nullptr && *home != '\0') {
     return home;
   }
-  return expand_home("~/.stepstone");
+  const fs::path home = expand_home("~/.stepstone");
+  require<UsageError>(home.is_absolute(),
+                      "set HOME or STEPSTONE_HOME: there is no home folder for runs.db");
+  return home;
 }
 
 }  // namespace stepstone

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "data/readers.h"
 #include "data/synth_files.h"
 #include "infer/chat_session.h"
 #include "io/atomic_file.h"
@@ -28,8 +29,11 @@ class Speedrun {
 
   SpeedrunResult run() {
     const auto start = std::chrono::steady_clock::now();
-    require<UsageError>(!fs::exists(options_.out) || fs::is_empty(options_.out),
-                        "{}: is not empty; name another folder with --out", options_.out.string());
+    require<UsageError>(
+        options_.resume || !fs::exists(options_.out) || fs::is_empty(options_.out),
+        "{}: is not empty; go on with it by --resume, or name another folder with --out",
+        options_.out.string());
+    if (!options_.corpus.empty()) find_corpus_files(options_.corpus);  // before any work
     fs::create_directories(options_.out);
     make_data();
     pretrain_base();
@@ -76,6 +80,7 @@ class Speedrun {
       request.recipe.data.weights.insert(request.recipe.data.weights.end(), {0.1, 0.2});
     }
     request.out = path("base");
+    request.resume = options_.resume;
     request.quiet = options_.quiet;
     result_.pretraining = pretrain(request);
     result_.signal = result_.pretraining.signal;
@@ -89,6 +94,7 @@ class Speedrun {
     request.recipe.data.paths = {chats()};
     request.stone = path("base");
     request.out = path("chat");
+    request.resume = options_.resume;
     request.quiet = options_.quiet;
     result_.tuning = finetune(request);
     result_.signal = result_.tuning.signal;

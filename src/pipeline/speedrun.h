@@ -21,6 +21,7 @@ struct SpeedrunOptions {
   std::uint64_t seed = 1;
   int questions = 20;  // per task and language
   bool quiet = false;
+  bool resume = false;  // go on with what is in `out`
 };
 
 struct SpeedrunResult {
@@ -31,7 +32,7 @@ struct SpeedrunResult {
   int signal = 0;  // of the stop signal, when one ended it early
 };
 
-// Throws UsageError when `out` is not empty.
+// Throws UsageError when `out` is not empty and not to be resumed.
 SpeedrunResult speedrun(const SpeedrunOptions& options);
 
 }  // namespace stepstone

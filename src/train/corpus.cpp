@@ -132,14 +132,10 @@ std::pair<Dataset, Dataset> open_source(const fs::path& folder, const Tokenizer&
   return {train.slice(0, cut), train.slice(cut, train.tokens())};
 }
 
-// The first documents up to `tokens` (0: all).
+// The first `tokens` tokens (0: all); the last document may be cut.
 Dataset head(const Dataset& dataset, std::int64_t tokens) {
   if (tokens <= 0 || dataset.tokens() <= tokens) return dataset;
-  std::int64_t end = 0;
-  for (std::int64_t i = 0; i < dataset.documents() && end < tokens; ++i) {
-    end = dataset.document(i).end;
-  }
-  return dataset.slice(0, end);
+  return dataset.slice(0, std::max<std::int64_t>(2, tokens));
 }
 
 Split make_documents(const Recipe& recipe, const std::vector<fs::path>& files,

@@ -91,9 +91,6 @@ void read_train(ConfigTable& t, Recipe& r) {
   r.rows = t.integer("train.rows", default_rows, 1, 1 << 20);
   o.accumulate = static_cast<int>(t.integer("train.accumulate", 1, 1, 1 << 20));
   const double per_parameter = t.real("train.tokens_per_parameter", 0, 0, 1e6);
-  require<UsageError>(
-      per_parameter == 0 || !t.has("train.steps"),
-      "train.steps: and train.tokens_per_parameter are two ways to say the same; give one");
   std::int64_t steps = 1000;
   if (per_parameter > 0) {
     const double tokens = per_parameter * static_cast<double>(r.model.block_parameters());
@@ -104,6 +101,7 @@ void read_train(ConfigTable& t, Recipe& r) {
   o.log_every = t.integer("train.log_every", 20, 0, kBig);
   o.eval_every = t.integer("train.eval_every", 100, 0, kBig);
   o.save_every = t.integer("train.save_every", 0, 0, kBig);
+  o.save_seconds = 60 * t.real("train.save_minutes", 10, 0, 1e6);
   o.sample_every = t.integer("train.sample_every", 0, 0, kBig);
   r.sample_prompt = t.string("train.sample_prompt", "");
   o.keep_checkpoints = static_cast<int>(t.integer("train.keep_checkpoints", 2, 1, 1000));

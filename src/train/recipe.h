@@ -51,9 +51,9 @@ Recipe parse_recipe(ConfigTable table, std::string name);
 // SwiGLU of 8/3 the width, rounded up to 64.
 void apply_depth(TransformerConfig& model, std::int64_t depth);
 
-// Learning rates that go with a width, from defaults for width 256; no sweep has shown yet that they
-// transfer:
-// Muon's stays, AdamW's of embedding and head fall with the square root of the width.
+// Learning rates that go with a width, from defaults for width 256; no sweep has shown yet that
+// they transfer: Muon's stays, AdamW's of embedding and head fall with the square root of the
+// width.
 void scale_learning_rates(OptimizerConfig& optim, std::int64_t width);
 
 }  // namespace stepstone

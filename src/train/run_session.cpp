@@ -3,8 +3,13 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include <algorithm>
+#include <set>
+
 #include "core/version.h"
+#include "io/atomic_file.h"
 #include "io/run_registry.h"
+#include "io/utf8.h"
 #include "stone/stone.h"
 #include "train/checkpoint.h"
 #include "train/report.h"
@@ -17,6 +22,12 @@ namespace fs = std::filesystem;
 Json read_about(const fs::path& folder) {
   const auto file = folder / "stepstone.json";
   return fs::exists(file) ? read_json(file) : Json::object();
+}
+
+// Nothing where nothing was validated: a loss of 0 would be the best of all.
+Json scores_of(const TrainOutcome& outcome) {
+  if (outcome.validation.tokens == 0) return Json::object();
+  return {{"val_loss", outcome.validation.loss}, {"val_bpb", outcome.validation.bits_per_byte}};
 }
 
 Json provenance(const RunSession& session, const Recipe& recipe, const Corpus& corpus,
@@ -35,8 +46,70 @@ Json provenance(const RunSession& session, const Recipe& recipe, const Corpus& c
           {"steps", outcome.steps},
           {"tokens", outcome.tokens},
           {"train_seconds", outcome.seconds},
-          {"scores",
-           {{"val_loss", outcome.validation.loss}, {"val_bpb", outcome.validation.bits_per_byte}}}};
+          {"scores", scores_of(outcome)}};
+}
+
+// What may differ when a run goes on: its length, and what it reports and keeps.
+constexpr std::string_view kFreeKeys[] = {"/train/steps",         "/train/tokens_per_parameter",
+                                          "/train/minutes",       "/train/log_every",
+                                          "/train/eval_every",    "/train/save_every",
+                                          "/train/save_minutes",  "/train/sample_every",
+                                          "/train/sample_prompt", "/train/keep_checkpoints"};
+
+// The recipe as pointer → value, without the keys that may differ.
+Json fixed_keys(const Json& recipe) {
+  Json flat = recipe.empty() ? Json::object() : recipe.flatten();
+  for (const std::string_view key : kFreeKeys) flat.erase(std::string(key));
+  return flat;
+}
+
+std::string shown(const Json& object, const std::string& key) {
+  return object.contains(key) ? dump_json(object[key]) : "nothing";
+}
+
+// Keeps in run.json what the run began with, and holds a resumed run to it.
+void require_same_run(const RunSession& session, const Recipe& recipe, const Corpus& corpus) {
+  const auto file = session.out / "run.json";
+  if (!session.resume || !fs::exists(file)) {
+    write_file(file, dump_json({{"recipe", recipe.source}, {"data", corpus.sources}}, 2) + "\n");
+    return;
+  }
+  const Json began = read_json(file);
+  const Json then = fixed_keys(get<Json>(began, "recipe", file.string()));
+  const Json now = fixed_keys(recipe.source);
+  Json keys = then;
+  keys.update(now);
+  for (const auto& [key, unused] : keys.items()) {
+    std::string name = key.substr(1);
+    std::replace(name.begin(), name.end(), '/', '.');
+    require<UsageError>(shown(then, key) == shown(now, key),
+                        "{}: is {} now and was {} when the run in {} began; use another --out",
+                        name, shown(now, key), shown(then, key), session.out.string());
+  }
+  const auto hashes = [](const Json& sources) {
+    std::multiset<std::string> all;
+    for (const Json& hash : sources) all.insert(hash.dump());
+    return all;
+  };
+  const Json data = get<Json>(began, "data", file.string());
+  const auto known = hashes(data), given = hashes(corpus.sources);
+  for (const auto& [name, hash] : corpus.sources.items()) {
+    require<UsageError>(known.contains(hash.dump()),
+                        "{}: is not what the run in {} began with; use another --out", name,
+                        session.out.string());
+  }
+  require<UsageError>(known == given,
+                      "--resume: the run in {} began with {} files, now there are {}",
+                      session.out.string(), known.size(), given.size());
+}
+
+Json metrics_of(const TrainOutcome& outcome) {
+  Json metrics = {{"loss", outcome.loss},
+                  {"steps", outcome.steps},
+                  {"tokens", outcome.tokens},
+                  {"train_seconds", outcome.seconds}};
+  metrics.update(scores_of(outcome));
+  return metrics;
 }
 
 // The run's row in the registry. The registry is a convenience: a run goes on without it.
@@ -73,12 +146,7 @@ class Registration {
 
   void finish(const TrainOutcome& outcome) {
     guarded([&] {
-      registry_->set_metrics(id_, {{"loss", outcome.loss},
-                                   {"val_loss", outcome.validation.loss},
-                                   {"val_bpb", outcome.validation.bits_per_byte},
-                                   {"steps", outcome.steps},
-                                   {"tokens", outcome.tokens},
-                                   {"train_seconds", outcome.seconds}});
+      registry_->set_metrics(id_, metrics_of(outcome));
       registry_->finish(id_, outcome.signal == 0 ? RunStatus::done : RunStatus::stopped);
       finished_ = true;
     });
@@ -108,7 +176,22 @@ class Registration {
 
 }  // namespace
 
+std::optional<TrainOutcome> finished_run(const fs::path& out) {
+  const auto file = out / "stepstone.json";
+  if (!fs::exists(file)) return std::nullopt;
+  const Json about = read_json(file);
+  TrainOutcome outcome;
+  outcome.steps = get<std::int64_t>(about, "steps", file.string());
+  outcome.tokens = get<std::int64_t>(about, "tokens", file.string());
+  outcome.seconds = get<double>(about, "train_seconds", file.string());
+  outcome.validation.loss = get_or<double>(about, "/scores/val_loss", file.string(), 0);
+  outcome.validation.bits_per_byte = get_or<double>(about, "/scores/val_bpb", file.string(), 0);
+  return outcome;
+}
+
 RunFolder::RunFolder(const fs::path& out, bool resume) {
+  require<UsageError>(is_utf8(out.string()), "--out: \"{}\" is not UTF-8",
+                      to_utf8_lossy(out.string()));
   const bool used = fs::exists(out / "stepstone.json") || !checkpoint_steps(out).empty();
   require<UsageError>(resume || !used,
                       "{}: already holds a run; use --resume to go on with it, or another --out",
@@ -123,7 +206,21 @@ RunFolder::RunFolder(const fs::path& out, bool resume) {
 
 TrainOutcome run_training(const RunSession& session, const Recipe& recipe, Transformer& model,
                           const Corpus& corpus) {
+  require_same_run(session, recipe, corpus);
   RunLog log(session.out, session.quiet);
+  if (const auto finished = finished_run(session.out)) {
+    const bool longer =
+        recipe.train.max_seconds == 0 && recipe.train.schedule.steps > finished->steps;
+    if (!longer) {
+      log.message(
+          fmt::format("{}: already finished, at step {}", session.out.string(), finished->steps));
+      return *finished;
+    }
+    require<UsageError>(
+        !checkpoint_steps(session.out).empty(),
+        "{}: finished at step {}, and has no checkpoint to go on from; use another --out",
+        session.out.string(), finished->steps);
+  }
   log.message(fmt::format("{}: {:.2f} M parameters, vocabulary {}, {} steps of {} tokens",
                           recipe.name, static_cast<double>(model.config().parameters()) / 1e6,
                           model.config().vocab_size, recipe.train.schedule.steps,

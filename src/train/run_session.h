@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "io/file.h"
 #include "train/corpus.h"
@@ -21,6 +22,9 @@ struct RunSession {
   std::vector<std::filesystem::path> parents;  // folders of the stones that it comes from
 };
 
+// What a finished run in this folder came to, from its stepstone.json; nothing when there is none.
+std::optional<TrainOutcome> finished_run(const std::filesystem::path& out);
+
 // A run's folder, held by this process alone while the object lives.
 class RunFolder {
  public:
@@ -33,7 +37,9 @@ class RunFolder {
 };
 
 // Trains `model` on `corpus` and leaves the artefact and report.html in the run's folder. A run
-// stopped by a signal leaves a checkpoint.
+// stopped by a signal leaves a checkpoint. A resumed run must have the recipe (but for its length
+// and what it reports) and the data that it began with: else UsageError. One that has finished, and
+// is not to be longer now, is left as it is.
 TrainOutcome run_training(const RunSession& session, const Recipe& recipe, Transformer& model,
                           const Corpus& corpus);
 

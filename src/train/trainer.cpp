@@ -50,18 +50,24 @@ class Loop {
     log_.begin(step_);
     if (step_ > 0) log_.message(fmt::format("resumed at step {}", step_));
     const StopSignal stop;
+    last_save_ = Clock::now();
     while (step_ < schedule_.steps) {
       if (StopSignal::received() != 0) return stopped();
       one_step();
       const bool last = step_ == schedule_.steps;
       if (last && ema_) ema_->swap();
       report(last);
-      if (options_.save_every > 0 && step_ % options_.save_every == 0 && !last) save();
+      if (!last && save_is_due()) save();
     }
     return outcome();
   }
 
  private:
+  bool save_is_due() const {
+    if (options_.save_every > 0) return step_ % options_.save_every == 0;
+    return options_.save_seconds > 0 && seconds_since(last_save_) >= options_.save_seconds;
+  }
+
   int batches_now() const {
     int factor = 1;
     const double progress = static_cast<double>(step_) / static_cast<double>(schedule_.steps);
@@ -162,8 +168,9 @@ class Loop {
         window_seconds_ > 0 ? static_cast<double>(window_tokens_) / window_seconds_ : 0;
     if (peak_ == 0) peak_ = peak_rate(options_.compute);
     const double share = rate * model_.config().flops_per_token(options_.context) / peak_;
-    const double left = static_cast<double>(schedule_.steps - step_) * train_seconds_ /
-                        static_cast<double>(std::max<std::int64_t>(1, step_));
+    double left = static_cast<double>(schedule_.steps - step_) * train_seconds_ /
+                  static_cast<double>(std::max<std::int64_t>(1, step_));
+    if (options_.max_seconds > 0) left = std::min(left, options_.max_seconds - train_seconds_);
     log_.progress(fmt::format(
         "step {:>6}/{} | loss {:.4f} | lr x{:.3f} | grad {:.2f} | {:.0f} tok/s | {:.0f}% of peak | "
         "{} left",
@@ -206,14 +213,22 @@ class Loop {
     if (ema_) state["ema_updates"] = ema_->updates();
     save_checkpoint(run_, step_, model_, optimizer_, state, options_.keep_checkpoints,
                     ema_ ? &*ema_ : nullptr);
+    last_save_ = Clock::now();
   }
 
   void restore() {
     const auto loaded = load_checkpoint(run_, model_, optimizer_, ema_ ? &*ema_ : nullptr);
-    if (!loaded) return;
+    if (!loaded) {
+      log_.message(
+          fmt::format("{}: no checkpoint to go on from; starting at the beginning", run_.string()));
+      return;
+    }
     const Json& s = loaded->state;
     const std::string file = fmt::format("checkpoint of step {}", loaded->step);
     step_ = get<std::int64_t>(s, "step", file);
+    require<UsageError>(step_ < options_.schedule.steps,
+                        "train.steps: {} are not more than the {} of the {}",
+                        options_.schedule.steps, step_, file);
     tokens_ = get<std::int64_t>(s, "tokens", file);
     train_seconds_ = get<double>(s, "train_seconds", file);
     recent_loss_ = get<double>(s, "recent_loss", file);
@@ -260,6 +275,7 @@ class Loop {
   double loss_ = 0, recent_loss_ = 0, learning_rate_ = 0, gradient_norm_ = 0;
   double train_seconds_ = 0, window_seconds_ = 0, warm_seconds_ = 0, peak_ = 0;
   bool fitted_ = false;
+  Clock::time_point last_save_;
   Evaluation validation_;
 };
 

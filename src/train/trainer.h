@@ -28,7 +28,8 @@ struct TrainOptions {
   std::vector<BatchGrowth> batch_growth;
   std::int64_t log_every = 10;
   std::int64_t eval_every = 100;  // 0: only at the end
-  std::int64_t save_every = 0;    // 0: only when stopped
+  std::int64_t save_every = 0;    // 0: after every save_seconds instead
+  double save_seconds = 600;      // 0: only when stopped
   std::int64_t sample_every = 0;  // 0: never
   int keep_checkpoints = 2;
   std::uint64_t seed = 0;

@@ -29,6 +29,7 @@ for file in model.safetensors optimizer.safetensors state.json manifest.json; do
   for kind in flip cut; do
     rm -rf "$work/run"
     cp -r "$work/whole" "$work/run"
+    rm "$work/run/stepstone.json"  # as if killed before the end
     rm "$work/run"/*.json "$work/run/model.safetensors"
     damage "$work/run/checkpoints/step-00000008/$file" "$kind"
     train "$work/run" --resume 2> "$work/err"
