@@ -17,13 +17,12 @@ constexpr double kReadB = 0.9;             // per packed element, from memory, w
 constexpr double kTask = 500;
 constexpr double kFork = 5000;  // waking the pool and the barrier behind it
 
-// A task's block of B takes half of L2; the rest is for A, C and the prefetchers.
-std::int64_t block_b_bytes() {
-  static const std::int64_t bytes = [] {
-    const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    return std::clamp<std::int64_t>(l2, 512 << 10, 4 << 20) / 2;
-  }();
-  return bytes;
+// What a task's block of B takes of L2; the rest is for A, C and the prefetchers. Strips of A are
+// packed in L2 too.
+std::int64_t block_b_bytes(bool pack_a) {
+  static const std::int64_t l2 =
+      std::clamp<std::int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), 512 << 10, 4 << 20);
+  return pack_a ? l2 / 8 * 5 : l2 / 4 * 3;
 }
 
 // Sums outside C are rows × cols f32 per thread: bounded to keep them in L2 and L3.
@@ -42,7 +41,7 @@ GemmPlan plan_gemm(const GemmShapeInfo& s, const GemmKernels& kernels, int threa
   const std::int64_t panels = div_up(s.n, kernels.nr), strips = div_up(s.m, kernels.mr);
   const std::int64_t depth = std::max<std::int64_t>(block_depth(s.k), 1);
   const std::int64_t max_panels =
-      std::max<std::int64_t>(block_b_bytes() / (depth * kernels.nr * 4), 1);
+      std::max<std::int64_t>(block_b_bytes(s.pack_a) / (depth * kernels.nr * 4), 1);
   const std::int64_t min_col_tasks = div_up(panels, max_panels);
   const std::int64_t min_row_tasks = s.scratch ? div_up(s.m, kMaxScratchRows) : 1;
   GemmPlan best;
