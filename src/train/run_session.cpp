@@ -49,6 +49,11 @@ Json provenance(const RunSession& session, const Recipe& recipe, const Corpus& c
           {"scores", scores_of(outcome)}};
 }
 
+std::string length_of(const TrainOptions& options) {
+  return options.max_seconds > 0 ? fmt::format("{:g} minutes", options.max_seconds / 60)
+                                 : fmt::format("{} steps", options.schedule.steps);
+}
+
 // What may differ when a run goes on: its length, and what it reports and keeps.
 constexpr std::string_view kFreeKeys[] = {"/train/steps",         "/train/tokens_per_parameter",
                                           "/train/minutes",       "/train/log_every",
@@ -221,9 +226,9 @@ TrainOutcome run_training(const RunSession& session, const Recipe& recipe, Trans
         "{}: finished at step {}, and has no checkpoint to go on from; use another --out",
         session.out.string(), finished->steps);
   }
-  log.message(fmt::format("{}: {:.2f} M parameters, vocabulary {}, {} steps of {} tokens",
+  log.message(fmt::format("{}: {:.2f} M parameters, vocabulary {}, {} of {} tokens a step",
                           recipe.name, static_cast<double>(model.config().parameters()) / 1e6,
-                          model.config().vocab_size, recipe.train.schedule.steps,
+                          model.config().vocab_size, length_of(recipe.train),
                           recipe.rows * recipe.context * recipe.train.accumulate));
   Registration registration(session, recipe, corpus, log);
   Optimizer optimizer(model.parameters(), recipe.optim);

@@ -142,6 +142,11 @@ class Loop {
     fitted_ = true;
   }
 
+  // Until the time tells how many steps fit, nobody knows.
+  std::string steps_shown() const {
+    return options_.max_seconds > 0 && !fitted_ ? "?" : fmt::format("{}", schedule_.steps);
+  }
+
   void report(bool last) {
     Json entry = {{"step", step_}};
     bool write = false;
@@ -174,7 +179,7 @@ class Loop {
     log_.progress(fmt::format(
         "step {:>6}/{} | loss {:.4f} | lr x{:.3f} | grad {:.2f} | {:.0f} tok/s | {:.0f}% of peak | "
         "{} left",
-        step_, schedule_.steps, recent_loss_, learning_rate_, gradient_norm_, rate, 100 * share,
+        step_, steps_shown(), recent_loss_, learning_rate_, gradient_norm_, rate, 100 * share,
         duration(left)));
     window_seconds_ = 0;
     window_tokens_ = 0;
@@ -195,7 +200,7 @@ class Loop {
     entry["val_bpb"] = validation_.bits_per_byte;
     entry["train_seconds"] = train_seconds_;
     log_.message(fmt::format("step {:>6}/{} | val_loss={:.4f} | {:.4f} bits per byte | {:.1f} s",
-                             step_, schedule_.steps, validation_.loss, validation_.bits_per_byte,
+                             step_, steps_shown(), validation_.loss, validation_.bits_per_byte,
                              train_seconds_));
   }
 
