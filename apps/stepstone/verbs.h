@@ -15,6 +15,9 @@ void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_runs(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_import(CLI::App& app);
+void add_export(CLI::App& app);
+void add_quantize(CLI::App& app);
 
 // A verb sets it when it ended early but in order (128 + signal after Ctrl-C).
 inline int exit_status = 0;

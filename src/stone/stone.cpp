@@ -9,6 +9,9 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/safetensors.h"
+#include "stone/gguf_config.h"
+#include "stone/gguf_model.h"
+#include "stone/gguf_tokenizer.h"
 
 namespace stepstone {
 namespace {
@@ -144,17 +147,65 @@ void load_tensors(Transformer& model, const TensorMap& tensors, const std::strin
   }
 }
 
-Stone load_stone(const std::filesystem::path& folder) {
-  require<UsageError>(std::filesystem::is_directory(folder), "{}: is not a model folder",
-                      folder.string());
-  const auto config_path = folder / "config.json";
-  require<UsageError>(std::filesystem::exists(config_path),
+namespace {
+
+void check_vocabulary(const Stone& stone) {
+  const std::int64_t rows = stone.model->config().vocab_size;
+  require(stone.tokenizer.vocab_size() <= rows,
+          "{}: the tokenizer has {} tokens, the model {} rows", stone.folder.string(),
+          stone.tokenizer.vocab_size(), rows);
+}
+
+Stone load_gguf_stone(const std::filesystem::path& path) {
+  auto file = std::make_shared<const GgufFile>(GgufFile::open(path));
+  Stone stone{.folder = path,
+              .model = std::make_unique<Transformer>(read_gguf_config(*file)),
+              .tokenizer = read_gguf_tokenizer(*file),
+              .chat_template = file->get_or<std::string>("tokenizer.chat_template", ""),
+              .about = {},
+              .gguf = file};
+  load_gguf_tensors(*stone.model, *file);
+  check_vocabulary(stone);
+  return stone;
+}
+
+void require_folder(const std::filesystem::path& folder) {
+  require<UsageError>(std::filesystem::is_directory(folder),
+                      "{}: is neither a model folder nor a .gguf file", folder.string());
+  require<UsageError>(std::filesystem::exists(folder / "config.json"),
                       "{}: holds no config.json, so it is not a model folder", folder.string());
+}
+
+std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& folder) {
+  const auto path = folder / "config.json";
+  auto model =
+      std::make_unique<Transformer>(transformer_config_from_json(read_json(path), path.string()));
+  load_tensors(*model, load_safetensors_folder(folder), (folder / "model.safetensors").string());
+  return model;
+}
+
+}  // namespace
+
+std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path) {
+  if (kind_of(path) == FileKind::file) {
+    const GgufFile file = GgufFile::open(path);
+    auto model = std::make_unique<Transformer>(read_gguf_config(file));
+    load_gguf_tensors(*model, file);
+    return model;
+  }
+  require_folder(path);
+  return load_folder_weights(path);
+}
+
+Stone load_stone(const std::filesystem::path& folder) {
+  if (kind_of(folder) == FileKind::file) return load_gguf_stone(folder);
+  require_folder(folder);
   Stone stone{.folder = folder,
               .model = {},
               .tokenizer = Tokenizer::bytes(),
               .chat_template = {},
-              .about = {}};
+              .about = {},
+              .gguf = {}};
   if (std::filesystem::exists(folder / kAboutName)) {
     stone.about = read_json(folder / kAboutName);
     const std::string file = (folder / kAboutName).string();
@@ -167,14 +218,9 @@ Stone load_stone(const std::filesystem::path& folder) {
       stone.compute = DType::bf16;
     }
   }
-  const auto config = transformer_config_from_json(read_json(config_path), config_path.string());
-  stone.model = std::make_unique<Transformer>(config);
-  load_tensors(*stone.model, load_safetensors_folder(folder),
-               (folder / "model.safetensors").string());
+  stone.model = load_folder_weights(folder);
   stone.tokenizer = Tokenizer::load(folder);
-  require(stone.tokenizer.vocab_size() <= config.vocab_size,
-          "{}: the tokenizer has {} tokens, the model {} rows", folder.string(),
-          stone.tokenizer.vocab_size(), config.vocab_size);
+  check_vocabulary(stone);
   if (std::filesystem::exists(folder / "chat_template.jinja")) {
     stone.chat_template = read_file(folder / "chat_template.jinja");
   }
@@ -187,7 +233,12 @@ void save_stone(const std::filesystem::path& folder, const StoneContent& content
   if (content.tokenizer->bos()) config["bos_token_id"] = *content.tokenizer->bos();
   if (content.tokenizer->eos()) config["eos_token_id"] = *content.tokenizer->eos();
   if (content.tokenizer->pad()) config["pad_token_id"] = *content.tokenizer->pad();
-  write_safetensors(folder / "model.safetensors", to_tensors(*content.model));
+  TensorMap tensors = to_tensors(*content.model);
+  if (content.dtype == DType::bf16) {
+    config["dtype"] = "bfloat16";
+    for (auto& [name, tensor] : tensors) tensor = tensor.to(DType::bf16);
+  }
+  write_safetensors(folder / "model.safetensors", tensors);
   write_file(folder / "config.json", dump_json(config, 2) + "\n");
   write_file(folder / "generation_config.json",
              dump_json(generation_config(*content.tokenizer), 2) + "\n");

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "io/gguf.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "models/transformer/transformer.h"
@@ -24,11 +25,16 @@ struct Stone {
   std::string chat_template;   // Jinja text; empty for a base model
   Json about;                  // stepstone.json; null for a folder from elsewhere
   DType compute = DType::f32;  // what it was trained in: generating in it gives the same bits
+  // The file it was read from, with the quantised tensors (stone/gguf_model.h); null for a folder.
+  std::shared_ptr<const GgufFile> gguf = nullptr;
 };
 
-// Reads a folder of ours or a Hugging Face folder of a known family. Everything is checked;
-// FormatError names file and field. With stepstone.json, every file must have the recorded hash.
-Stone load_stone(const std::filesystem::path& folder);
+// Reads a folder of ours, a Hugging Face folder of a known family, or a GGUF file (dequantised).
+// Everything is checked; FormatError names file and field. With stepstone.json, every file must
+// have the recorded hash.
+Stone load_stone(const std::filesystem::path& path);
+// The weights alone, of any of these.
+std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path);
 
 // Tensors under their names in model.safetensors, f32.
 TensorMap to_tensors(const Transformer& model);
@@ -39,7 +45,8 @@ struct StoneContent {
   const Transformer* model;
   const Tokenizer* tokenizer;
   std::string chat_template;
-  Json about;  // without "format" and "files", which are added
+  Json about;                // without "format" and "files", which are added
+  DType dtype = DType::f32;  // of the weights in the file: f32 or bf16
 };
 
 // Writes every file whole, stepstone.json last.

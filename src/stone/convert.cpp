@@ -1,0 +1,73 @@
+#include "stone/convert.h"
+
+#include "io/atomic_folder.h"
+#include "io/file.h"
+#include "quant/mixture.h"
+#include "stone/gguf_config.h"
+#include "stone/gguf_model.h"
+#include "stone/gguf_tokenizer.h"
+
+namespace stepstone {
+namespace {
+
+constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's block formats
+
+std::string name_of_path(const std::filesystem::path& path) {
+  const auto absolute = std::filesystem::absolute(path).lexically_normal();
+  const auto last = (absolute.has_filename() ? absolute : absolute.parent_path()).filename();
+  return (last.extension() == ".gguf" ? last.stem() : last).string();
+}
+
+}  // namespace
+
+GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixture_name,
+                       const std::filesystem::path& out, const GgufWriter::OnTensor& on_tensor) {
+  const Mixture mixture = Mixture::named(mixture_name);
+  GgufWriter writer;
+  std::unique_ptr<Transformer> weights;
+  if (kind_of(model) == FileKind::file) {
+    const GgufFile file = GgufFile::open(model);
+    for (const auto& [key, value] : file.metadata()) {
+      if (key != "general.alignment") writer.set(key, value);
+    }
+    weights = load_weights(model);
+  } else {
+    Stone stone = load_stone(model);
+    write_gguf_config(stone.model->config(), writer);
+    writer.set("general.name", name_of_path(model));
+    write_gguf_tokenizer(stone.tokenizer, stone.model->config().vocab_size, stone.chat_template,
+                         writer);
+    weights = std::move(stone.model);
+  }
+  writer.set("general.file_type", mixture.file_type());
+  writer.set("general.quantization_version", kQuantizationVersion);
+  add_gguf_tensors(*weights, mixture, writer);
+  GgufSummary summary;
+  writer.write(out, [&](std::size_t index, std::size_t count) {
+    summary.tensors = count;
+    if (on_tensor) on_tensor(index, count);
+  });
+  summary.bytes = std::filesystem::file_size(out);
+  summary.bits_per_weight =
+      8 * static_cast<double>(summary.bytes) / static_cast<double>(weights->parameters().numel());
+  return summary;
+}
+
+void write_folder(const std::filesystem::path& model, DType dtype,
+                  const std::filesystem::path& out) {
+  require<UsageError>(kind_of(out) == FileKind::none, "{}: exists already", out.string());
+  const Stone stone = load_stone(model);
+  Json about = stone.about.is_object() ? stone.about : Json::object();
+  about.erase("files");
+  if (!about.contains("name")) about["name"] = name_of_path(out);
+  about["imported_from"] = name_of_path(model);
+  AtomicFolder folder(out);
+  save_stone(folder.path(), {.model = stone.model.get(),
+                             .tokenizer = &stone.tokenizer,
+                             .chat_template = stone.chat_template,
+                             .about = about,
+                             .dtype = dtype});
+  folder.commit();
+}
+
+}  // namespace stepstone

@@ -1,0 +1,207 @@
+#include "stone/gguf_model.h"
+
+#include <set>
+
+#include "ops/rotary/rotary_frequencies.h"
+#include "quant/quantize.h"
+#include "stone/gguf_config.h"
+
+namespace stepstone {
+namespace {
+
+struct Place {
+  std::string base;    // without prefix and suffix
+  std::string prefix;  // "model.layers.3." or ""
+  std::string suffix;  // ".weight"
+  std::int64_t layer = 0;
+};
+
+Place place_of(const std::string& name, const TensorNames& names) {
+  Place p;
+  const auto dot = name.rfind('.');
+  p.suffix = name.substr(dot);
+  p.base = name.substr(0, dot);
+  if (!p.base.starts_with(names.layer)) return p;
+  const auto end = p.base.find('.', names.layer.size());
+  p.layer = std::stoll(p.base.substr(names.layer.size(), end - names.layer.size()));
+  p.prefix = p.base.substr(0, end + 1);
+  p.base = p.base.substr(end + 1);
+  return p;
+}
+
+// Row r of the file's heads is row file_row(r) of ours: pairs (i, i + d/2) beside each other there.
+std::int64_t our_row(std::int64_t r, std::int64_t rows, std::int64_t heads) {
+  const std::int64_t d = rows / heads, i = r % d;
+  return r - i + (i % 2 == 0 ? i / 2 : d / 2 + i / 2);
+}
+
+// f32 [rows, cols], ours to the file's or back.
+Tensor reordered(const Tensor& t, const GgufPart& part, bool to_file) {
+  if (part.paired_heads == 0 && part.offset == 0) return t;
+  Tensor out = Tensor::empty(t.shape(), DType::f32);
+  const std::int64_t cols = t.numel() / part.rows;
+  const float* from = t.data<float>();
+  float* to = out.data<float>();
+  for (std::int64_t r = 0; r < part.rows; ++r) {
+    const std::int64_t ours = part.paired_heads > 0 ? our_row(r, part.rows, part.paired_heads) : r;
+    const float* source = from + (to_file ? ours : r) * cols;
+    float* target = to + (to_file ? r : ours) * cols;
+    const float shift = to_file ? part.offset : -part.offset;
+    for (std::int64_t j = 0; j < cols; ++j) target[j] = source[j] + shift;
+  }
+  return out;
+}
+
+TensorKind kind_of_part(const std::string& base, bool matrix) {
+  if (!matrix || base == "position_embd") return TensorKind::vector;
+  if (base == "token_embd") return TensorKind::embedding;
+  if (base == "output") return TensorKind::head;
+  if (base == "attn_qkv") return TensorKind::attention_qkv;
+  if (base == "attn_v") return TensorKind::attention_value;
+  if (base == "attn_output") return TensorKind::attention_output;
+  if (base == "ffn_down") return TensorKind::down;
+  return TensorKind::other_matrix;
+}
+
+// Names that are translated one to one.
+std::string translated(const std::string& base, const TensorNames& from, const TensorNames& to) {
+  const std::pair<const std::string*, const std::string*> pairs[] = {
+      {&from.embedding, &to.embedding},
+      {&from.positions, &to.positions},
+      {&from.final_norm, &to.final_norm},
+      {&from.head, &to.head},
+      {&from.attention_norm, &to.attention_norm},
+      {&from.mlp_norm, &to.mlp_norm},
+      {&from.attention_post_norm, &to.attention_post_norm},
+      {&from.mlp_post_norm, &to.mlp_post_norm},
+      {&from.attention_output, &to.attention_output},
+      {&from.down, &to.down},
+  };
+  for (const auto& [ours, theirs] : pairs) {
+    if (*ours == base) return *theirs;
+  }
+  if (base == "self_attn.q_norm") return "attn_q_norm";
+  if (base == "self_attn.k_norm") return "attn_k_norm";
+  throw UsageError(fmt::format("gguf: tensor {} has no name there", base));
+}
+
+// Factors on the rotation frequencies that the file holds as tensors.
+std::vector<std::pair<std::string, std::vector<double>>> rope_tensors(const TransformerConfig& c) {
+  using Kind = ops::RopeScaling::Kind;
+  const ops::RopeScaling& s = c.rope.scaling;
+  if (s.kind == Kind::longrope && s.short_factors == s.long_factors && c.model_type != "phi3") {
+    return {{"rope_freqs.weight", s.long_factors}};
+  }
+  if (s.kind == Kind::longrope) {
+    return {{"rope_factors_long.weight", s.long_factors},
+            {"rope_factors_short.weight", s.short_factors}};
+  }
+  if (s.kind != Kind::llama3) return {};
+  const std::int64_t d = c.rope.rotary_dim > 0 ? c.rope.rotary_dim : c.head_dim;
+  const auto scaled = ops::rope_frequencies({d, c.rope.theta, s}).inverse;
+  const auto plain = ops::rope_frequencies({d, c.rope.theta, {}}).inverse;
+  std::vector<double> f;
+  for (std::size_t i = 0; i < plain.size(); ++i) f.push_back(double{plain[i]} / scaled[i]);
+  return {{"rope_freqs.weight", f}};
+}
+
+std::vector<std::byte> encoded(const Tensor& t, BlockType type) {
+  std::vector<std::byte> bytes(bytes_of(type, static_cast<std::uint64_t>(t.numel())));
+  quantize(type, t.span<float>(), bytes);
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<GgufPart> gguf_parts(const TransformerConfig& c, const nn::Parameter& parameter) {
+  const TensorNames ours = tensor_names(c), theirs = gguf_names(c);
+  const bool paired = gguf_architecture(c).paired_rows;
+  const Place place = place_of(parameter.parts.front().name, ours);
+  const bool matrix = parameter.var.value().rank() == 2;
+  const std::string prefix =
+      place.prefix.empty() ? "" : fmt::format("{}{}.", theirs.layer, place.layer);
+  std::vector<GgufPart> parts;
+  const auto add = [&](const std::string& base, std::int64_t rows) {
+    GgufPart part{prefix + base + place.suffix, rows, kind_of_part(base, matrix), place.layer};
+    if (paired && base == "attn_q") part.paired_heads = c.heads;
+    if (paired && base == "attn_k") part.paired_heads = c.kv_heads;
+    if (base.ends_with("norm") && place.suffix == ".weight") part.offset = c.norm_offset;
+    parts.push_back(std::move(part));
+  };
+  const std::int64_t rows = parameter.var.value().dim(0);
+  if (place.base == ours.qkv.front()) {
+    const std::int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+    if (theirs.qkv.size() == 1) {
+      add(theirs.qkv[0], rows);
+    } else {
+      add(theirs.qkv[0], q);
+      add(theirs.qkv[1], kv);
+      add(theirs.qkv[2], kv);
+    }
+  } else if (place.base == ours.up.front()) {
+    const auto n = static_cast<std::int64_t>(theirs.up.size());
+    for (const std::string& name : theirs.up) add(name, rows / n);
+  } else {
+    add(translated(place.base, ours, theirs), rows);
+  }
+  return parts;
+}
+
+void load_gguf_tensors(Transformer& model, const GgufFile& file) {
+  std::set<std::string> known = {"rope_freqs.weight", "rope_factors_long.weight",
+                                 "rope_factors_short.weight"};
+  for (nn::Parameter& p : model.parameters()) {
+    const Tensor& value = p.var.value();
+    std::int64_t begin = 0;
+    for (const GgufPart& part : gguf_parts(model.config(), p)) {
+      const Tensor target = value.slice(begin, begin + part.rows);
+      begin += part.rows;
+      if (!file.contains(part.name)) {
+        throw FormatError(file.file(), part.name, "tensor is missing");
+      }
+      known.insert(part.name);
+      const Shape& shape = file.info(part.name).shape;
+      if (!(shape == target.shape())) {
+        throw FormatError(
+            file.file(), part.name + ".shape",
+            fmt::format("expected {}, got {}", to_string(target.shape()), to_string(shape)));
+      }
+      Tensor source = file.tensor(part.name);
+      if (source.dtype() != DType::f32) source = source.to(DType::f32);
+      target.copy_from(reordered(source, part, false));
+    }
+  }
+  for (const std::string& name : file.names()) {
+    if (!known.contains(name)) {
+      throw FormatError(file.file(), name, "the model has no such tensor");
+    }
+  }
+}
+
+void add_gguf_tensors(const Transformer& model, const Mixture& mixture, GgufWriter& writer) {
+  const TransformerConfig& c = model.config();
+  for (const auto& [name, factors] : rope_tensors(c)) {
+    const std::vector<float> values(factors.begin(), factors.end());
+    const Tensor t =
+        Tensor::from(std::span<const float>(values), {static_cast<std::int64_t>(values.size())});
+    writer.add(name, BlockType::f32, t.shape(), [t] { return encoded(t, BlockType::f32); });
+  }
+  for (const nn::Parameter& p : model.parameters()) {
+    std::int64_t begin = 0;
+    for (const GgufPart& part : gguf_parts(c, p)) {
+      const Tensor slice = p.var.value().slice(begin, begin + part.rows);
+      begin += part.rows;
+      const BlockType type = mixture.type_of({.kind = part.kind,
+                                              .layer = part.layer,
+                                              .layers = c.layers,
+                                              .row = slice.dim(-1),
+                                              .heads = c.heads,
+                                              .kv_heads = c.kv_heads,
+                                              .tied = c.tied_head});
+      writer.add(part.name, type, slice.shape(),
+                 [slice, part, type] { return encoded(reordered(slice, part, true), type); });
+    }
+  }
+}
+
+}  // namespace stepstone

@@ -1,0 +1,21 @@
+// A byte-level BPE tokenizer in the metadata of a GGUF file <-> tokenizer.json.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "io/gguf.h"
+#include "io/gguf_writer.h"
+#include "tokenizer/tokenizer.h"
+
+namespace stepstone {
+
+// Throws FormatError naming the key for anything else than byte-level BPE.
+Tokenizer read_gguf_tokenizer(const GgufFile& file);
+
+// `vocab_size`: the model's, whose further rows become unused tokens. Throws UsageError for a
+// tokenizer that is not byte-level BPE, which is all that is written.
+void write_gguf_tokenizer(const Tokenizer& tokenizer, std::int64_t vocab_size,
+                          const std::string& chat_template, GgufWriter& writer);
+
+}  // namespace stepstone

@@ -1,0 +1,123 @@
+// Every family written as GGUF and read again: the same weights, the same hidden states.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "io/test_support.h"
+#include "stone/gguf_config.h"
+#include "stone/gguf_model.h"
+#include "stone/stone.h"
+
+namespace stepstone {
+namespace {
+
+class GgufModel : public ::testing::TestWithParam<const char*> {
+ protected:
+  GgufModel()
+      : golden_(std::filesystem::path(STEPSTONE_SOURCE_DIR) / "tests/golden" / GetParam()),
+        model_(load_weights(golden_)) {}
+
+  std::filesystem::path write(const char* mixture) const {
+    GgufWriter writer;
+    write_gguf_config(model_->config(), writer);
+    add_gguf_tensors(*model_, Mixture::named(mixture), writer);
+    writer.write(folder_ / "m.gguf");
+    return folder_ / "m.gguf";
+  }
+
+  static Tensor hidden(const Transformer& model) {
+    std::vector<std::int32_t> tokens, positions;
+    for (std::int32_t i = 0; i < 24; ++i) {
+      tokens.push_back(i * 31 % 97);
+      positions.push_back(i);
+    }
+    const std::int32_t segments[] = {0, 24};
+    Graph graph;
+    return model.hidden(graph, {tokens, positions, segments}).value();
+  }
+
+  testing::ScratchFolder folder_;
+  std::filesystem::path golden_;
+  std::unique_ptr<Transformer> model_;
+};
+
+TEST_P(GgufModel, ComesBack) {
+  const auto back = load_weights(write("F32"));
+  ASSERT_EQ(back->parameters().size(), model_->parameters().size());
+  auto other = back->parameters().begin();
+  for (const nn::Parameter& p : model_->parameters()) {
+    const auto expected = p.var.value().span<float>(), got = other->var.value().span<float>();
+    ASSERT_EQ(got.size(), expected.size()) << p.name;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      // Gemma's norms are stored one higher, which costs their last bit.
+      ASSERT_NEAR(got[i], expected[i], model_->config().norm_offset * 2e-7) << p.name;
+    }
+    ++other;
+  }
+  if (std::string_view(GetParam()) == "mistral") return;  // GGUF has no window for it
+  const Tensor expected = hidden(*model_), got = hidden(*back);
+  for (std::int64_t i = 0; i < got.numel(); ++i) {
+    ASSERT_NEAR(got.data<float>()[i], expected.data<float>()[i], 2e-5) << i;
+  }
+}
+
+TEST_P(GgufModel, ADamagedTensorIsNamed) {
+  const auto path = write("BF16");
+  const GgufFile file = GgufFile::open(path);
+  GgufWriter writer;
+  for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+  const auto copy = [&](const std::string& name, const Shape& shape) {
+    writer.add(name, file.info(name).type, shape, [&file, name] {
+      const auto bytes = file.data(name);
+      return std::vector<std::byte>(bytes.begin(), bytes.end());
+    });
+  };
+  const auto names = file.names();
+  for (const std::string& name : names) {
+    if (name != "blk.1.ffn_down.weight") copy(name, file.info(name).shape);
+  }
+  writer.write(folder_ / "short.gguf");
+  EXPECT_EQ(testing::format_error_mismatch([&] { load_weights(folder_ / "short.gguf"); },
+                                           "blk.1.ffn_down.weight"),
+            "");
+  const Shape& shape = file.info("blk.1.ffn_down.weight").shape;
+  copy("blk.1.ffn_down.weight", {shape.dim(1), shape.dim(0)});
+  writer.write(folder_ / "turned.gguf");
+  EXPECT_EQ(testing::format_error_mismatch([&] { load_weights(folder_ / "turned.gguf"); },
+                                           "blk.1.ffn_down.weight.shape"),
+            "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GgufModel,
+                         ::testing::Values("gemma2", "gemma3", "gpt2", "internlm2", "llama",
+                                         "llama3-rope", "mistral", "phi3", "qwen2", "qwen3"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(Mixture, PutsBitsWhereTheyCount) {
+  const Mixture m = Mixture::named("q4_k_m");
+  EXPECT_EQ(m.file_type(), 15u);
+  const auto type = [&](TensorKind kind, std::int64_t layer, std::int64_t row = 2048) {
+    return m.type_of({.kind = kind, .layer = layer, .layers = 22, .row = row});
+  };
+  // What llama-quantize does with 22 layers.
+  for (std::int64_t layer = 0; layer < 22; ++layer) {
+    const bool more = layer < 2 || layer >= 19 || layer % 3 == 1;
+    EXPECT_EQ(type(TensorKind::down, layer), more ? BlockType::q6_k : BlockType::q4_k) << layer;
+    EXPECT_EQ(type(TensorKind::attention_value, layer), more ? BlockType::q6_k : BlockType::q4_k);
+  }
+  EXPECT_EQ(type(TensorKind::other_matrix, 0), BlockType::q4_k);
+  EXPECT_EQ(type(TensorKind::head, 0), BlockType::q6_k);
+  EXPECT_EQ(type(TensorKind::embedding, 0), BlockType::q4_k);
+  EXPECT_EQ(type(TensorKind::vector, 0), BlockType::f32);
+  EXPECT_EQ(type(TensorKind::other_matrix, 0, 96), BlockType::q5_0);
+  EXPECT_EQ(type(TensorKind::down, 0, 96), BlockType::q8_0);
+  EXPECT_EQ(type(TensorKind::other_matrix, 0, 48), BlockType::f16);
+  EXPECT_THROW(Mixture::named("Q4_K_X"), UsageError);
+}
+
+}  // namespace
+}  // namespace stepstone
