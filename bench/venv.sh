@@ -6,7 +6,7 @@ set -eu
 [ $# -ge 1 ] || { echo "usage: $0 DIR [PACKAGE...]" >&2; exit 2; }
 dir=$1
 shift
-[ $# -gt 0 ] || set -- torch numpy safetensors transformers tokenizers tiktoken
+[ $# -gt 0 ] || set -- torch numpy safetensors transformers tokenizers tiktoken sentencepiece
 if [ ! -x "$dir/bin/python" ]; then
     python3 -m venv "$dir" || {
         rm -rf "$dir"

@@ -13,6 +13,7 @@
 #include "tokenizer/bench.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_model.h"
 #include "tokenizer/train_bpe.h"
 
 namespace {
@@ -36,7 +37,9 @@ void encode(const std::string& tokenizer_path, const std::string& texts, const s
   std::vector<std::int32_t> ids;
   for (const std::string& text : read_documents(texts)) {
     const auto part = specials ? tokenizer.encode_with_specials(text) : tokenizer.encode(text);
-    require(tokenizer.decode(part) == text || specials, "decoding does not give the text back");
+    require(specials || tokenizer.model().kind == TokenizerModel::Kind::pipeline ||
+                tokenizer.decode(part) == text,
+            "decoding does not give the text back");
     ids.insert(ids.end(), part.begin(), part.end());
     ids.push_back(-1);
   }

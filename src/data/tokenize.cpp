@@ -43,7 +43,8 @@ TokenizedDocument tokenize_document(const Document& document, const Tokenizer& t
                                     const TokenizeOptions& options) {
   TokenizedDocument out;
   if (document.is_chat()) {
-    RenderedChat chat = ChatTemplate(tokenizer).render(document.messages);
+    RenderedChat chat =
+        (options.chat ? *options.chat : ChatTemplate(tokenizer)).render(document.messages);
     out.tokens = std::move(chat.ids);
     out.mask = std::move(chat.loss_mask);
   } else {

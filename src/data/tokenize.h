@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "data/readers.h"
 #include "data/shards.h"
 #include "io/hash.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace stepstone {
@@ -20,6 +22,8 @@ struct TokenizeOptions {
   // Share of the documents that go to `val`, chosen by a hash of their content: equal documents
   // go to one side, and a document stays on its side when the corpus grows.
   double val_fraction = 0;
+  // What chats are rendered with; ChatML where there is none.
+  std::optional<ChatTemplate> chat = std::nullopt;
 };
 
 struct TokenizedDocument {
@@ -28,9 +32,9 @@ struct TokenizedDocument {
   std::int64_t text_bytes = 0;
 };
 
-// Text becomes [bos] tokens [eos], all of them targets; a chat becomes ChatML with its assistant
-// tokens as targets (tokenizer/chat_template.h). Throws UsageError for a chat and a tokenizer
-// without ChatML's control tokens.
+// Text becomes [bos] tokens [eos], all of them targets; a chat goes through the chat template,
+// with the assistant's tokens as targets (tokenizer/chat_template.h). Throws UsageError for a chat
+// and, without a template, a tokenizer that lacks ChatML's control tokens.
 TokenizedDocument tokenize_document(const Document& document, const Tokenizer& tokenizer,
                                     const TokenizeOptions& options = {});
 

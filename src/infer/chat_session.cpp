@@ -19,14 +19,16 @@ const Stone& require_chat(const Stone& stone) {
 
 }  // namespace
 
-bool is_chat_model(const Stone& stone) {
-  return !stone.chat_template.empty() && stone.tokenizer.special_id("<|im_start|>") &&
-         stone.tokenizer.special_id("<|im_end|>");
+bool is_chat_model(const Stone& stone) { return !stone.chat_template.empty(); }
+
+ChatTemplate chat_template(const Stone& stone) {
+  return ChatTemplate(stone.tokenizer, stone.chat_template,
+                      (stone.folder / "chat_template.jinja").string());
 }
 
 ChatSession::ChatSession(const Stone& stone, Generator& generator, GenerateOptions options)
     : generator_(generator),
-      template_(require_chat(stone).tokenizer),
+      template_(chat_template(require_chat(stone))),
       options_(std::move(options)) {
   options_.stop_tokens = stop_tokens(stone.tokenizer);
   options_.when_full = WhenFull::stop;
@@ -68,13 +70,13 @@ std::vector<std::int32_t> ChatSession::fit(std::span<const Message> messages,
   const std::int64_t context = generator_.context();
   // Room that an answer gets at least.
   const std::int64_t room = std::min(options_.max_tokens, context / 4);
-  RenderedChat start;
-  if (!system_.empty()) template_.append({"system", system_}, start);
   for (dropped = 0; dropped < messages.size(); dropped += 2) {
-    RenderedChat chat = start;
-    for (const Message& message : messages.subspan(dropped)) template_.append(message, chat);
-    template_.append_ask(chat);
-    if (static_cast<std::int64_t>(chat.ids.size()) + room <= context) return chat.ids;
+    std::vector<Message> seen;
+    if (!system_.empty()) seen.push_back({"system", system_});
+    seen.insert(seen.end(), messages.begin() + static_cast<std::ptrdiff_t>(dropped),
+                messages.end());
+    RenderedChat chat = template_.render(seen, true);
+    if (static_cast<std::int64_t>(chat.ids.size()) + room <= context) return std::move(chat.ids);
   }
   throw UsageError(
       fmt::format("this message{} is too long for the context of {} tokens, of which {} are kept "

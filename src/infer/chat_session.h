@@ -59,7 +59,9 @@ class ChatSession {
   std::vector<Message> messages_;
 };
 
-// True when the stone's folder says that it was tuned for chat in our format.
+// True when the stone has a chat template.
 bool is_chat_model(const Stone& stone);
+// Its template. Throws FormatError where that is none.
+ChatTemplate chat_template(const Stone& stone);
 
 }  // namespace stepstone

@@ -61,7 +61,8 @@ Interval wilson_interval(std::int64_t right, std::int64_t total) {
 TaskReport evaluate_tasks(const Stone& stone, const TaskEvalOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   require<UsageError>(options.questions > 0, "the number of questions must be at least 1");
-  const bool chat = is_chat_model(stone);
+  std::optional<ChatTemplate> chat;
+  if (is_chat_model(stone)) chat = chat_template(stone);
   TaskReport report;
   std::vector<std::vector<std::int32_t>> prompts;
   SynthOptions synth_options;
@@ -71,7 +72,7 @@ TaskReport evaluate_tasks(const Stone& stone, const TaskEvalOptions& options) {
     for (const Language language : options.languages) {
       for (EvalItem& item :
            synth.questions(task, language, options.split, options.questions, options.seed)) {
-        prompts.push_back(chat ? ChatTemplate(stone.tokenizer).render(item.messages, true).ids
+        prompts.push_back(chat ? chat->render(item.messages, true).ids
                                : prompt_tokens(stone.tokenizer, as_text(item)));
         report.answers.push_back({std::move(item), {}, false});
       }

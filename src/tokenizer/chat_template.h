@@ -1,18 +1,19 @@
-// ChatML, the chat format of this project:
+// From a conversation to token ids, through the model's own chat template (jinja/template.h).
 //
-//   <|im_start|>ROLE\nCONTENT<|im_end|>\n     once per message
-//   <|im_start|>assistant\n                   then, to ask for an answer
-//
-// Rendering goes straight to token ids: the control tokens come from the template, and role and
-// content are encoded as text, so nothing a user writes can become a control token.
+// Control tokens come from the template's text alone: bytes that come from a message, a tool or
+// another argument never take part in one, whatever the template does to them. What lies between
+// two control tokens is encoded in one go, so ordinary conversations give the ids that the
+// reference implementations give.
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "jinja/template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace stepstone {
@@ -22,37 +23,54 @@ struct Message {
   std::string content;
 };
 
+// What a template is given, as in the API of `transformers`.
+struct ChatInput {
+  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+  nlohmann::ordered_json tools = nullptr;
+  // More variables of the template, such as enable_thinking; never one of the above or below.
+  nlohmann::ordered_json arguments = nlohmann::ordered_json::object();
+  bool ask = false;  // add_generation_prompt: the start of an assistant's message follows
+};
+
 struct RenderedChat {
   std::vector<std::int32_t> ids;
-  // As long as ids. 1 where the token is an assistant's own: its content and the <|im_end|> that
-  // ends it. Loss is taken where the *predicted* token has a 1.
+  // As long as ids. 1 where the token is an assistant's own: what {% generation %} marks, or in a
+  // template without it, the assistant's strings and the control token that ends them. Loss is
+  // taken where the *predicted* token has a 1.
   std::vector<std::uint8_t> loss_mask;
 };
 
 class ChatTemplate {
  public:
+  // ChatML, the format of this project:
+  //   <|im_start|>ROLE\nCONTENT<|im_end|>\n     once per message
+  //   <|im_start|>assistant\n                   then, to ask for an answer
   // Throws UsageError unless the tokenizer has <|im_start|> and <|im_end|> as control tokens.
   explicit ChatTemplate(Tokenizer tokenizer);
 
-  // With `ask`, the start of an assistant's message follows. Throws UsageError for a role that is
-  // none of the three.
+  // The template `jinja`, which errors call `name`. Throws FormatError.
+  ChatTemplate(Tokenizer tokenizer, std::string_view jinja, std::string name);
+
+  // Throws UsageError for a role that is none of kRoles, an argument of a reserved name and what
+  // the template refuses; FormatError for an error of the template.
+  RenderedChat render(const ChatInput& input) const;
   RenderedChat render(std::span<const Message> messages, bool ask = false) const;
-  // The tokens that one more message adds to a chat that was rendered without `ask`.
-  void append(const Message& message, RenderedChat& chat) const;
-  void append_ask(RenderedChat& chat) const;
 
-  // What ends an answer: <|im_end|>.
-  std::int32_t stop_id() const { return end_; }
+  // The text of the same, byte by byte with its origin.
+  jinja::Text text(const ChatInput& input) const;
 
-  // The same format as a Jinja template, for chat_template.jinja.
+  // ChatML as a Jinja template, for chat_template.jinja.
   static std::string_view jinja();
-  // The control tokens that a tokenizer for chat needs.
+  // The control tokens that a tokenizer for ChatML needs.
   static std::span<const std::string> special_tokens();
 
  private:
+  RenderedChat encode(const jinja::Text& text) const;
+  void encode_text(const jinja::Text& text, bool at_start, std::string_view learned,
+                   RenderedChat& chat) const;
+
   Tokenizer tokenizer_;
-  std::int32_t start_, end_;
-  std::vector<std::int32_t> newline_;
+  jinja::Template template_;
 };
 
 }  // namespace stepstone

@@ -8,116 +8,13 @@
 #include "io/json.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/read_splits.h"
+#include "tokenizer/sentencepiece.h"
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/tokenizer_model.h"
+#include "tokenizer/vocabulary.h"
 
 namespace stepstone {
 namespace {
-
-constexpr std::size_t kMaxTokens = std::size_t{1} << 24;
-
-// The tokens of a file before they are put in order: spelled as in the file.
-struct Vocabulary {
-  std::string file;
-  std::unordered_map<std::string, std::int32_t> ids = {};
-  std::vector<AddedToken> added = {};
-  std::vector<std::pair<std::string, std::string>> merges = {};
-};
-
-std::int32_t token_id(const Json& value, const std::string& file, const std::string& field) {
-  if (!value.is_number_integer()) throw FormatError(file, field, "expected an integer id");
-  const bool fits = value.is_number_unsigned() ? value.get<std::uint64_t>() < kMaxTokens
-                                               : value.get<std::int64_t>() >= 0;
-  if (!fits) {
-    throw FormatError(file, field,
-                      fmt::format("id {} is outside 0 to {}", value.dump(), kMaxTokens - 1));
-  }
-  return static_cast<std::int32_t>(value.get<std::uint64_t>());
-}
-
-void read_vocab(const Json& vocab, const std::string& field, Vocabulary& out) {
-  if (!vocab.is_object()) throw FormatError(out.file, field, "expected an object of ids");
-  if (vocab.size() > kMaxTokens) throw FormatError(out.file, field, "too many tokens");
-  for (const auto& [token, id] : vocab.items()) {
-    if (token.empty()) throw FormatError(out.file, field, "a token is the empty string");
-    out.ids.emplace(token, token_id(id, out.file, fmt::format("{}[\"{}\"]", field, token)));
-  }
-}
-
-void read_added(const Json& list, Vocabulary& out) {
-  if (!list.is_array()) throw FormatError(out.file, "added_tokens", "expected an array");
-  std::unordered_set<std::string> seen;
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string field = fmt::format("added_tokens[{}]", i);
-    if (!list[i].is_object()) throw FormatError(out.file, field, "expected an object");
-    AddedToken token;
-    token.id = token_id(get<Json>(list[i], "id", out.file), out.file, field + ".id");
-    token.content = get<std::string>(list[i], "content", out.file);
-    token.special = get_or<bool>(list[i], "special", out.file, false);
-    token.normalized = get_or<bool>(list[i], "normalized", out.file, false);
-    if (token.content.empty()) throw FormatError(out.file, field + ".content", "is empty");
-    if (!seen.insert(token.content).second) {
-      throw FormatError(out.file, field + ".content",
-                        fmt::format("\"{}\" is there twice", token.content));
-    }
-    for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
-      if (get_or<bool>(list[i], flag, out.file, false)) {
-        throw FormatError(out.file, fmt::format("{}.{}", field, flag), "true is not supported");
-      }
-    }
-    const auto known = out.ids.find(token.content);
-    if (known != out.ids.end() && known->second != token.id) {
-      throw FormatError(out.file, field + ".id",
-                        fmt::format("{} where the vocabulary gives \"{}\" the id {}", token.id,
-                                    token.content, known->second));
-    }
-    out.ids[token.content] = token.id;
-    out.added.push_back(std::move(token));
-  }
-  std::sort(out.added.begin(), out.added.end(),
-            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
-}
-
-void read_merges(const Json& merges, Vocabulary& out) {
-  if (!merges.is_array()) throw FormatError(out.file, "model.merges", "expected an array");
-  for (std::size_t i = 0; i < merges.size(); ++i) {
-    const Json& merge = merges[i];
-    const std::string field = fmt::format("model.merges[{}]", i);
-    if (merge.is_string()) {
-      const auto& text = merge.get_ref<const std::string&>();
-      const std::size_t space = text.find(' ');
-      if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-        throw FormatError(out.file, field, "expected two tokens with one space between");
-      }
-      out.merges.emplace_back(text.substr(0, space), text.substr(space + 1));
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
-               merge[1].is_string()) {
-      out.merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
-    } else {
-      throw FormatError(out.file, field, "expected \"a b\" or [\"a\", \"b\"]");
-    }
-  }
-}
-
-// The tokens by id; checks that the ids are 0 to n - 1, each once.
-std::vector<const std::string*> in_order(const Vocabulary& vocabulary) {
-  std::vector<const std::string*> tokens(vocabulary.ids.size(), nullptr);
-  if (tokens.empty()) throw FormatError(vocabulary.file, "model.vocab", "has no tokens");
-  for (const auto& [token, id] : vocabulary.ids) {
-    if (static_cast<std::size_t>(id) >= tokens.size()) {
-      throw FormatError(
-          vocabulary.file, "model.vocab",
-          fmt::format("ids have gaps: \"{}\" has id {} among {} tokens", token, id, tokens.size()));
-    }
-    if (tokens[id] != nullptr) {
-      const auto [first, second] = std::minmax(token, *tokens[id]);
-      throw FormatError(vocabulary.file, "model.vocab",
-                        fmt::format("id {} belongs to both \"{}\" and \"{}\"", id, first, second));
-    }
-    tokens[id] = &token;
-  }
-  return tokens;
-}
 
 std::vector<Merge> resolve_merges(const Vocabulary& vocabulary,
                                   const std::vector<std::uint8_t>& control) {
@@ -208,15 +105,6 @@ void expect_neutral(const Json& object, const char* field, const std::string& fi
   }
 }
 
-void expect_fields(const Json& object, std::string_view where, const std::string& file,
-                   std::initializer_list<std::string_view> known) {
-  for (const auto& [key, value] : object.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
-      throw FormatError(file, fmt::format("{}{}", where, key), "unknown field");
-    }
-  }
-}
-
 void read_bpe(const Json& root, const Json& json, Vocabulary& vocabulary, TokenizerModel& model) {
   const std::string& file = vocabulary.file;
   expect_fields(json, "model.", file,
@@ -240,45 +128,6 @@ void read_word_level(const Json& root, const Json& json, Vocabulary& vocabulary,
       vocabulary, get_or<std::string>(json, "unk_token", vocabulary.file, std::string()), model);
 }
 
-std::shared_ptr<TokenizerModel> read_tokenizer_json(const std::filesystem::path& path) {
-  const Json root = read_json(path);
-  Vocabulary vocabulary{.file = path.string()};
-  const std::string& file = vocabulary.file;
-  if (!root.is_object()) throw FormatError(file, "document", "expected an object");
-  expect_fields(root, "", file,
-                {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
-                 "post_processor", "decoder", "model"});
-  const auto version = get_or<std::string>(root, "version", file, "1.0");
-  if (version != "1.0") {
-    throw FormatError(file, "version", fmt::format("\"{}\" where 1.0 is supported", version));
-  }
-  const Json& json = *[&] {
-    const Json* model = find_field(root, "model");
-    if (model == nullptr || !model->is_object()) {
-      throw FormatError(file, "model", "expected an object");
-    }
-    return model;
-  }();
-  const Json* vocab = find_field(json, "vocab");
-  if (vocab == nullptr) throw FormatError(file, "model.vocab", "missing");
-  const auto type = get_or<std::string>(json, "type", file, json.contains("merges") ? "BPE" : "");
-  if (type != "BPE" && type != "WordLevel") {
-    throw FormatError(file, "model.type",
-                      fmt::format("\"{}\" where BPE and WordLevel are supported", type));
-  }
-  read_vocab(*vocab, "model.vocab", vocabulary);
-  if (const Json* added = find_field(root, "added_tokens"); added && !added->is_null()) {
-    read_added(*added, vocabulary);
-  }
-  auto model = std::make_shared<TokenizerModel>();
-  if (type == "BPE") {
-    read_bpe(root, json, vocabulary, *model);
-  } else {
-    read_word_level(root, json, vocabulary, *model);
-  }
-  return model;
-}
-
 // Qwen2 comes in GPT-2's two files too; its configuration tells that they go with another pattern
 // and a normalizer.
 bool names_qwen2(const std::filesystem::path& config) {
@@ -297,7 +146,7 @@ std::shared_ptr<TokenizerModel> read_vocab_and_merges(const std::filesystem::pat
     const Json json = read_json(path);
     if (!json.is_object()) throw FormatError(path.string(), "document", "expected an object");
     for (const auto& [token, id] : json.items()) {
-      const std::int32_t value = token_id(id, path.string(), token);
+      const std::int32_t value = read_token_id(id, path.string(), token);
       if (token.empty()) throw FormatError(path.string(), "document", "a token is empty");
       if (const auto [known, fresh] = vocabulary.ids.emplace(token, value);
           !fresh && known->second != value) {
@@ -362,7 +211,57 @@ void read_config(const std::filesystem::path& path, TokenizerModel& model) {
   model.pad = role("pad_token");
 }
 
+// The SentencePiece model of a folder without tokenizer.json; tokenizer.json where it has none,
+// which then is what is missing.
+std::filesystem::path model_in(const std::filesystem::path& folder) {
+  for (const char* name : {"tokenizer.model", "spiece.model"}) {
+    if (std::filesystem::exists(folder / name)) return folder / name;
+  }
+  return folder / "tokenizer.json";
+}
+
 }  // namespace
+
+std::shared_ptr<TokenizerModel> tokenizer_from_json(const Json& root, const std::string& file) {
+  Vocabulary vocabulary{.file = file};
+  if (!root.is_object()) throw FormatError(file, "document", "expected an object");
+  expect_fields(root, "", file,
+                {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
+                 "post_processor", "decoder", "model"});
+  const auto version = get_or<std::string>(root, "version", file, "1.0");
+  if (version != "1.0") {
+    throw FormatError(file, "version", fmt::format("\"{}\" where 1.0 is supported", version));
+  }
+  const Json& json = *[&] {
+    const Json* model = find_field(root, "model");
+    if (model == nullptr || !model->is_object()) {
+      throw FormatError(file, "model", "expected an object");
+    }
+    return model;
+  }();
+  auto model = std::make_shared<TokenizerModel>();
+  if (needs_pipeline(root)) {
+    read_pipeline(root, vocabulary, *model);
+    return model;
+  }
+  const Json* vocab = find_field(json, "vocab");
+  if (vocab == nullptr) throw FormatError(file, "model.vocab", "missing");
+  const auto type = get_or<std::string>(json, "type", file, json.contains("merges") ? "BPE" : "");
+  if (type != "BPE" && type != "WordLevel") {
+    throw FormatError(file, "model.type",
+                      fmt::format("\"{}\" where BPE and WordLevel are supported", type));
+  }
+  read_vocab(*vocab, "model.vocab", vocabulary);
+  if (const Json* added = find_field(root, "added_tokens"); added && !added->is_null()) {
+    read_added(*added, vocabulary);
+  }
+  if (type == "BPE") {
+    read_bpe(root, json, vocabulary, *model);
+  } else {
+    read_word_level(root, json, vocabulary, *model);
+  }
+  return model;
+}
 
 std::shared_ptr<const TokenizerModel> load_tokenizer(const std::filesystem::path& path) {
   const bool is_folder = std::filesystem::is_directory(path);
@@ -370,7 +269,11 @@ std::shared_ptr<const TokenizerModel> load_tokenizer(const std::filesystem::path
   const std::filesystem::path file = is_folder ? path / "tokenizer.json" : path;
   const bool pair =
       is_folder && !std::filesystem::exists(file) && std::filesystem::exists(folder / "vocab.json");
-  auto model = pair ? read_vocab_and_merges(folder) : read_tokenizer_json(file);
+  auto model = pair                           ? read_vocab_and_merges(folder)
+               : path.extension() == ".model" ? read_sentencepiece(path)
+               : is_folder && !std::filesystem::exists(file)
+                   ? read_sentencepiece(model_in(folder))
+                   : tokenizer_from_json(read_json(file), file.string());
   read_config(folder / "tokenizer_config.json", *model);
   return model;
 }

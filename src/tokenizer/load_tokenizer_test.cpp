@@ -111,7 +111,7 @@ TEST(LoadTokenizer, RefusesBadAddedTokens) {
        {"added_tokens[0].id", [](Json& j) { j["added_tokens"][0]["id"] = 3; }},
        {"id", [](Json& j) { j["added_tokens"][0].erase("id"); }},
        {"added_tokens[0].content", [](Json& j) { j["added_tokens"][0]["content"] = ""; }},
-       {"added_tokens[0].lstrip", [](Json& j) { j["added_tokens"][0]["lstrip"] = true; }},
+       {"lstrip", [](Json& j) { j["added_tokens"][0]["lstrip"] = 1; }},
        {"special", [](Json& j) { j["added_tokens"][0]["special"] = 1; }},
        {"added_tokens[1].content",
         [](Json& j) { j["added_tokens"].push_back(j["added_tokens"][0]); }},
@@ -122,57 +122,55 @@ TEST(LoadTokenizer, RefusesBadAddedTokens) {
 }
 
 TEST(LoadTokenizer, RefusesWhatItWouldHaveToIgnore) {
-  expect_refused(
-      good(),
-      {{"surprise", [](Json& j) { j["surprise"] = 1; }},
-       {"version", [](Json& j) { j["version"] = "2.0"; }},
-       {"model.type", [](Json& j) { j["model"]["type"] = "Unigram"; }},
-       {"model.surprise", [](Json& j) { j["model"]["surprise"] = 1; }},
-       {"model.dropout", [](Json& j) { j["model"]["dropout"] = 0.1; }},
-       {"model.end_of_word_suffix", [](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; }},
-       {"model.byte_fallback", [](Json& j) { j["model"]["byte_fallback"] = true; }},
-       {"normalizer.type",
-        [](Json& j) {
-          j["normalizer"] = {{"type", "Lowercase"}};
-        }},
-       {"pre_tokenizer", [](Json& j) { j["pre_tokenizer"] = nullptr; }},
-       {"pre_tokenizer", [](Json& j) { j["pre_tokenizer"] = 5; }},
-       {"pre_tokenizer.type",
-        [](Json& j) {
-          j["pre_tokenizer"] = {{"type", "Metaspace"}};
-        }},
-       {"pre_tokenizer.pretokenizers",
-        [](Json& j) {
-          j["pre_tokenizer"] = {{"type", "Sequence"}};
-        }},
-       {"pre_tokenizer.pattern.Regex",
-        [](Json& j) {
-          j["pre_tokenizer"] = {{"type", "Split"},
-                                {"pattern", {{"Regex", "(a"}}},
-                                {"behavior", "Isolated"},
-                                {"invert", false}};
-        }},
-       {"pre_tokenizer.behavior",
-        [](Json& j) {
-          j["pre_tokenizer"] = {{"type", "Split"},
-                                {"pattern", {{"Regex", "a+"}}},
-                                {"behavior", "Removed"},
-                                {"invert", false}};
-        }},
-       {"pre_tokenizer.pattern",
-        [](Json& j) {
-          j["pre_tokenizer"] = {{"type", "Split"},
-                                {"pattern", {{"String", "a"}}},
-                                {"behavior", "Isolated"},
-                                {"invert", false}};
-        }},
-       {"post_processor.type",
-        [](Json& j) {
-          j["post_processor"] = {{"type", "Roberta"}};
-        }},
-       {"decoder.type", [](Json& j) {
-          j["decoder"] = {{"type", "WordPiece"}};
-        }}});
+  expect_refused(good(),
+                 {{"surprise", [](Json& j) { j["surprise"] = 1; }},
+                  {"version", [](Json& j) { j["version"] = "2.0"; }},
+                  {"model.type", [](Json& j) { j["model"]["type"] = "Trigram"; }},
+                  {"model.vocab", [](Json& j) { j["model"]["type"] = "Unigram"; }},
+                  {"model.surprise", [](Json& j) { j["model"]["surprise"] = 1; }},
+                  {"model.dropout", [](Json& j) { j["model"]["dropout"] = 0.1; }},
+                  {"model.byte_fallback", [](Json& j) { j["model"]["byte_fallback"] = true; }},
+                  {"normalizer.type",
+                   [](Json& j) {
+                     j["normalizer"] = {{"type", "Uppercase"}};
+                   }},
+                  {"pre_tokenizer", [](Json& j) { j["pre_tokenizer"] = 5; }},
+                  {"pre_tokenizer.type",
+                   [](Json& j) {
+                     j["pre_tokenizer"] = {{"type", "Hyperspace"}};
+                   }},
+                  {"pre_tokenizer.pretokenizers",
+                   [](Json& j) {
+                     j["pre_tokenizer"] = {{"type", "Sequence"}};
+                   }},
+                  {"pre_tokenizer.pattern.Regex",
+                   [](Json& j) {
+                     j["pre_tokenizer"] = {{"type", "Split"},
+                                           {"pattern", {{"Regex", "(a"}}},
+                                           {"behavior", "Isolated"},
+                                           {"invert", false}};
+                   }},
+                  {"pre_tokenizer.behavior",
+                   [](Json& j) {
+                     j["pre_tokenizer"] = {{"type", "Split"},
+                                           {"pattern", {{"Regex", "a+"}}},
+                                           {"behavior", "Kept"},
+                                           {"invert", false}};
+                   }},
+                  {"pre_tokenizer.pattern",
+                   [](Json& j) {
+                     j["pre_tokenizer"] = {{"type", "Split"},
+                                           {"pattern", {{"Text", "a"}}},
+                                           {"behavior", "Isolated"},
+                                           {"invert", false}};
+                   }},
+                  {"post_processor.type",
+                   [](Json& j) {
+                     j["post_processor"] = {{"type", "Roberta"}};
+                   }},
+                  {"decoder.type", [](Json& j) {
+                     j["decoder"] = {{"type", "WordPiece"}};
+                   }}});
 }
 
 TEST(LoadTokenizer, RefusesBadCharacterTokenizers) {

@@ -77,10 +77,20 @@ void RegexSplitter::split(std::string_view text,
 
 void RegexSplitter::split_valid(std::string_view text,
                                 const std::function<void(std::string_view)>& piece) const {
-  if (text.empty()) return;
+  std::size_t done = 0;  // everything before has been given out
+  for (const auto& [begin, end] : matches(text)) {
+    if (begin > done) piece(text.substr(done, begin - done));
+    piece(text.substr(begin, end - begin));
+    done = end;
+  }
+  if (done < text.size()) piece(text.substr(done));
+}
+
+std::vector<std::pair<std::size_t, std::size_t>> RegexSplitter::matches(
+    std::string_view text) const {
+  std::vector<std::pair<std::size_t, std::size_t>> found;
   const MatchData match(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr));
   require(match != nullptr, "out of memory for a pattern");
-  std::size_t done = 0;  // everything before has been given out
   std::size_t from = 0;
   while (from < text.size()) {
     const int result = pcre2_match(compiled_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()),
@@ -91,13 +101,12 @@ void RegexSplitter::split_valid(std::string_view text,
             pcre2_message(result));
     const PCRE2_SIZE* const range = pcre2_get_ovector_pointer(match.get());
     // \K in a look-around can report a match that ends before it starts.
-    require(range[0] >= done && range[1] > range[0],
+    require(range[0] >= from && range[1] > range[0],
             "pre-tokenizer pattern gives matches that overlap");
-    if (range[0] > done) piece(text.substr(done, range[0] - done));
-    piece(text.substr(range[0], range[1] - range[0]));
-    done = from = range[1];
+    found.emplace_back(range[0], range[1]);
+    from = range[1];
   }
-  if (done < text.size()) piece(text.substr(done));
+  return found;
 }
 
 }  // namespace stepstone

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace stepstone {
 
@@ -24,6 +26,9 @@ class RegexSplitter {
   // Calls piece() for each match and each stretch between matches; a byte that is not UTF-8 is a
   // piece of its own. Throws Error when a match takes more steps than the limit.
   void split(std::string_view text, const std::function<void(std::string_view)>& piece) const;
+
+  // First and last byte of each match in UTF-8 text, left to right.
+  std::vector<std::pair<std::size_t, std::size_t>> matches(std::string_view text) const;
 
  private:
   struct Compiled;

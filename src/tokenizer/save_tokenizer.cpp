@@ -1,6 +1,8 @@
+#include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/json.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/pipeline.h"
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/tokenizer_model.h"
 
@@ -20,9 +22,10 @@ void append_added(const TokenizerModel& model, std::string& out) {
   const char* separator = "\n";
   for (const AddedToken& token : model.added) {
     out += fmt::format(
-        "{}    {{\"id\": {}, \"content\": {}, \"single_word\": false, \"lstrip\": false, "
-        "\"rstrip\": false, \"normalized\": {}, \"special\": {}}}",
-        separator, token.id, json_string(token.content), token.normalized, token.special);
+        "{}    {{\"id\": {}, \"content\": {}, \"single_word\": {}, \"lstrip\": {}, "
+        "\"rstrip\": {}, \"normalized\": {}, \"special\": {}}}",
+        separator, token.id, json_string(token.content), token.single_word, token.lstrip,
+        token.rstrip, token.normalized, token.special);
     separator = ",\n";
   }
   out += model.added.empty() ? "],\n" : "\n  ],\n";
@@ -83,7 +86,26 @@ Json pre_tokenizer(const TokenizerModel& model) {
   return {{"type", "Sequence"}, {"pretokenizers", parts}};
 }
 
+// The file that the tokenizer came from, with its added tokens as they are now.
+std::string pipeline_json(const TokenizerModel& model) {
+  const std::string& source = model.pipeline->source;
+  require<UsageError>(!source.empty(), "this tokenizer cannot be saved as tokenizer.json");
+  Json root = parse_json(source, "tokenizer.json");
+  Json& list = root["added_tokens"] = Json::array();
+  for (const AddedToken& token : model.added) {
+    list.push_back({{"id", token.id},
+                    {"content", token.content},
+                    {"single_word", token.single_word},
+                    {"lstrip", token.lstrip},
+                    {"rstrip", token.rstrip},
+                    {"normalized", token.normalized},
+                    {"special", token.special}});
+  }
+  return dump_json(root, 1) + "\n";
+}
+
 std::string tokenizer_json(const TokenizerModel& model) {
+  if (model.kind == TokenizerModel::Kind::pipeline) return pipeline_json(model);
   const bool characters = model.kind == TokenizerModel::Kind::characters;
   std::string out = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n";
   append_added(model, out);

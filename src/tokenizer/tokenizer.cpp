@@ -6,6 +6,8 @@
 
 #include "core/error.h"
 #include "tokenizer/normalizer.h"
+#include "tokenizer/pipeline.h"
+#include "tokenizer/text_steps.h"
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/tokenizer_model.h"
 #include "tokenizer/unicode.h"
@@ -108,12 +110,30 @@ void encode_characters(const TokenizerModel& model, std::string_view text,
 }
 
 void encode_text(const TokenizerModel& model, Scratch& scratch, std::string_view text,
-                 std::vector<std::int32_t>& out) {
-  if (model.kind == TokenizerModel::Kind::characters) {
+                 bool at_start, std::vector<std::int32_t>& out) {
+  if (model.kind == TokenizerModel::Kind::pipeline) {
+    model.pipeline->encode(text, at_start, scratch.words, out);
+  } else if (model.kind == TokenizerModel::Kind::characters) {
     encode_characters(model, text, out);
   } else {
     encode_bytes(model, scratch, text, out);
   }
+}
+
+bool is_white_byte(char c) { return c == ' ' || (c >= 9 && c <= 13); }
+
+// True when the characters on either side of text[begin, end) belong to a word with it.
+bool touches_word(std::string_view text, std::size_t begin, std::size_t end) {
+  const auto in_word = [](char32_t code) {
+    return code == '_' || char_class(code) == CharClass::letter ||
+           char_class(code) == CharClass::number;
+  };
+  std::size_t before = begin;
+  while (before > 0 && begin - before < 4 && (text[before - 1] & 0xC0) == 0x80) --before;
+  if (before > 0) --before;
+  const char* const text_end = text.data() + text.size();
+  return (begin > 0 && in_word(utf8_step(text.data() + before, text_end).code)) ||
+         (end < text.size() && in_word(utf8_step(text.data() + end, text_end).code));
 }
 
 // The longest added token that `text` starts with.
@@ -207,28 +227,60 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
   return out;
 }
 
-void Tokenizer::encode_append(std::string_view text, std::vector<std::int32_t>& out) const {
+void Tokenizer::encode_append(std::string_view text, std::vector<std::int32_t>& out,
+                              bool at_start) const {
   auto scratch = scratch_->take();
-  encode_text(*model_, *scratch, text, out);
+  encode_text(*model_, *scratch, text, at_start, out);
   scratch_->put_back(std::move(scratch));
+}
+
+std::vector<std::int32_t> Tokenizer::encode_document(std::string_view text) const {
+  std::vector<std::int32_t> out = model_->before_text;
+  encode_append(text, out);
+  out.insert(out.end(), model_->after_text.begin(), model_->after_text.end());
+  return out;
 }
 
 std::vector<std::int32_t> Tokenizer::encode_with_specials(std::string_view text) const {
   std::vector<std::int32_t> out;
   auto scratch = scratch_->take();
-  std::size_t start = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    if (const AddedToken* token = added_at(*model_, text.substr(at))) {
-      encode_text(*model_, *scratch, text.substr(start, at - start), out);
-      out.push_back(token->id);
-      at += token->content.size();
-      start = at;
+  for (const Section& section : sections(text)) {
+    if (section.control < 0) {
+      encode_text(*model_, *scratch, text.substr(section.begin, section.end - section.begin),
+                  section.begin == 0, out);
     } else {
-      ++at;
+      out.push_back(section.control);
     }
   }
-  encode_text(*model_, *scratch, text.substr(start), out);
   scratch_->put_back(std::move(scratch));
+  return out;
+}
+
+std::vector<Tokenizer::Section> Tokenizer::sections(std::string_view text,
+                                                    std::string_view trusted) const {
+  std::vector<Section> out;
+  std::size_t start = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t stop =
+        trusted.empty() ? text.size() : std::min(trusted.find('\0', at), text.size());
+    if (at >= stop) {
+      at = std::min(trusted.find_first_not_of('\0', at), text.size());
+      continue;
+    }
+    for (; at < stop; ++at) {
+      const AddedToken* const token = added_at(*model_, text.substr(at, stop - at));
+      if (token == nullptr) continue;
+      std::size_t begin = at, end = at + token->content.size();
+      if (token->single_word && touches_word(text, begin, end)) continue;
+      while (token->lstrip && begin > start && is_white_byte(text[begin - 1])) --begin;
+      while (token->rstrip && end < stop && is_white_byte(text[end])) ++end;
+      if (begin > start) out.push_back({start, begin, -1});
+      out.push_back({begin, end, token->id});
+      start = end;
+      at = end - 1;
+    }
+  }
+  if (start < text.size()) out.push_back({start, text.size(), -1});
   return out;
 }
 
@@ -237,6 +289,17 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_speci
   for (const std::int32_t id : ids) {
     const std::string_view bytes = token_bytes(id);
     if (!skip_special || model_->added_flags[id] != 3) text += bytes;
+  }
+  if (model_->kind != TokenizerModel::Kind::pipeline) return text;
+  const Pipeline& pipeline = *model_->pipeline;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < pipeline.strip_start_count; ++i) {
+    if (!std::string_view(text).substr(begin).starts_with(pipeline.strip_start)) break;
+    begin += pipeline.strip_start.size();
+  }
+  text.erase(0, begin);
+  if (!pipeline.strip_end.empty() && text.ends_with(pipeline.strip_end)) {
+    text.resize(text.size() - pipeline.strip_end.size());
   }
   return text;
 }
@@ -257,6 +320,10 @@ std::optional<std::int32_t> Tokenizer::special_id(std::string_view content) cons
 
 bool Tokenizer::is_special(std::int32_t id) const {
   return id >= 0 && id < vocab_size() && model_->added_flags[id] != 0;
+}
+
+bool Tokenizer::is_skipped(std::int32_t id) const {
+  return id >= 0 && id < vocab_size() && model_->added_flags[id] == 3;
 }
 
 std::int32_t Tokenizer::add_special(std::string_view content) {

@@ -47,10 +47,22 @@ class Tokenizer {
 
   // Ids of `text`, never a control token.
   std::vector<std::int32_t> encode(std::string_view text) const;
-  void encode_append(std::string_view text, std::vector<std::int32_t>& out) const;
+  // `at_start`: the text begins the whole input, where some tokenizers put a space before it.
+  void encode_append(std::string_view text, std::vector<std::int32_t>& out,
+                     bool at_start = true) const;
+  // The ids of `text` with the tokens that the file's post-processor puts around it ([CLS], <s>…).
+  std::vector<std::int32_t> encode_document(std::string_view text) const;
 
   // Ids of template text: control tokens are recognised, leftmost and longest first.
   std::vector<std::int32_t> encode_with_specials(std::string_view text) const;
+
+  // Template text cut at its control tokens. `trusted` says of every byte whether it may take part
+  // in one (not 0); empty: every byte may.
+  struct Section {
+    std::size_t begin, end;  // bytes
+    std::int32_t control;    // the control token that they spell, -1 for text between two
+  };
+  std::vector<Section> sections(std::string_view text, std::string_view trusted = {}) const;
 
   // The bytes of the tokens, one after another. Throws UsageError for an id out of range.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special = false) const;
@@ -61,6 +73,7 @@ class Tokenizer {
   // Control tokens: the file's added tokens.
   std::optional<std::int32_t> special_id(std::string_view content) const;
   bool is_special(std::int32_t id) const;
+  bool is_skipped(std::int32_t id) const;  // by decode(…, skip_special)
   // Gives `content` the next free id, or returns the one it has.
   std::int32_t add_special(std::string_view content);
 
@@ -96,6 +109,7 @@ class StreamDecoder {
  private:
   Tokenizer tokenizer_;
   bool skip_special_;
+  bool started_ = false;
   std::string pending_;
 };
 

@@ -25,6 +25,9 @@ TokenizerModel::TokenizerModel(const TokenizerModel& other)
       ignore_merges(other.ignore_merges),
       characters(other.characters),
       unknown(other.unknown),
+      pipeline(other.pipeline),
+      before_text(other.before_text),
+      after_text(other.after_text),
       bos(other.bos),
       eos(other.eos),
       pad(other.pad),
@@ -60,7 +63,7 @@ void TokenizerModel::index_whole_pieces() {
 
 bool TokenizerModel::is_text_token(std::string_view content) const {
   const auto spelled =
-      kind == Kind::characters ? std::optional<std::string>(content) : from_byte_level(content);
+      kind == Kind::bytes ? from_byte_level(content) : std::optional<std::string>(content);
   for (std::int32_t id = 0; spelled && id < tokens.size(); ++id) {
     if (added_flags[id] == 0 && tokens[id] == *spelled) return true;
   }

@@ -16,6 +16,8 @@
 
 namespace stepstone {
 
+struct Pipeline;
+
 // One splitting step; a regex where no scanner is known for the pattern.
 struct SplitStep {
   Pattern pattern = Pattern::none;
@@ -26,8 +28,10 @@ struct SplitStep {
 struct AddedToken {
   std::int32_t id = 0;
   std::string content;
-  bool special = true;      // decode(skip_special) leaves it out
-  bool normalized = false;  // kept for the file's sake; matching is the same
+  bool special = true;                  // decode(skip_special) leaves it out
+  bool normalized = false;              // kept for the file's sake; matching is the same
+  bool single_word = false;             // only where no letter, digit or "_" touches it
+  bool lstrip = false, rstrip = false;  // takes the spaces before or after it along
 };
 
 // Token bytes by id, in one allocation.
@@ -47,7 +51,7 @@ class TokenTable {
 };
 
 struct TokenizerModel {
-  enum class Kind : std::uint8_t { bytes, characters };
+  enum class Kind : std::uint8_t { bytes, characters, pipeline };
 
   Kind kind = Kind::bytes;
   TokenTable tokens;
@@ -65,6 +69,11 @@ struct TokenizerModel {
   // Kind::characters.
   std::unordered_map<char32_t, std::int32_t> characters;
   std::optional<std::int32_t> unknown;
+
+  // Kind::pipeline.
+  std::shared_ptr<const Pipeline> pipeline;
+  // The tokens that the "post_processor" puts around a text.
+  std::vector<std::int32_t> before_text, after_text;
 
   std::optional<std::int32_t> bos, eos, pad;
   // The "post_processor" of the file this came from, as JSON text, to be written back.

@@ -88,16 +88,14 @@ Split make_windows(const Recipe& recipe, const std::vector<fs::path>& files,
 
 // Shards of one source of the mixture, made once per run: train/ and, unless there are too few
 // documents for any to fall there, val/.
-void make_shards(const Recipe& recipe, const std::vector<fs::path>& files, const fs::path& folder,
-                 const Tokenizer& tokenizer) {
+void make_shards(const std::vector<fs::path>& files, const fs::path& folder,
+                 const Tokenizer& tokenizer, TokenizeOptions tokenize) {
   if (is_shard_folder(folder / "train")) return;
   fs::create_directories(folder);
   TokenShardOptions options;
   options.vocab_size = tokenizer.vocab_size();
   options.tokenizer_hash = tokenizer_hash(tokenizer);
   options.mask = true;
-  TokenizeOptions tokenize;
-  tokenize.val_fraction = recipe.data.val_fraction;
   ShardWriter train(folder / "train", options), val(folder / "val", options);
   DocumentReader reader(files);
   tokenize_corpus(reader, tokenizer, tokenize, train, &val);
@@ -139,7 +137,8 @@ Dataset head(const Dataset& dataset, std::int64_t tokens) {
 }
 
 Split make_documents(const Recipe& recipe, const std::vector<fs::path>& files,
-                     const Tokenizer& tokenizer, const fs::path& run) {
+                     const Tokenizer& tokenizer, const fs::path& run,
+                     const TokenizeOptions& tokenize) {
   const DataRecipe& data = recipe.data;
   // With weights each path is a dataset of its own, without them all are one.
   const std::size_t sources = data.weights.empty() ? 1 : data.paths.size();
@@ -148,7 +147,7 @@ Split make_documents(const Recipe& recipe, const std::vector<fs::path>& files,
     const auto folder = run / "data" / std::to_string(i);
     const auto mine =
         data.weights.empty() ? files : find_corpus_files(std::span(&data.paths[i], 1));
-    make_shards(recipe, mine, folder, tokenizer);
+    make_shards(mine, folder, tokenizer, tokenize);
     auto [train, validation] = open_source(folder, tokenizer, data.val_fraction);
     split.train.push_back({std::move(train), data.weights.empty() ? 1.0 : data.weights[i]});
     if (i == 0) split.validation = head(validation, data.val_tokens);
@@ -169,7 +168,8 @@ SamplerOptions Corpus::sampling(const Recipe& recipe) const {
   return options;
 }
 
-Corpus prepare_corpus(const Recipe& recipe, const fs::path& run, const Tokenizer* given) {
+Corpus prepare_corpus(const Recipe& recipe, const fs::path& run, const Tokenizer* given,
+                      std::string_view chat_template) {
   const DataRecipe& data = recipe.data;
   require<UsageError>(!data.paths.empty(),
                       "data.paths: name files, folders or globs there, or use --data");
@@ -178,8 +178,13 @@ Corpus prepare_corpus(const Recipe& recipe, const fs::path& run, const Tokenizer
                       data.paths.size());
   const auto files = find_corpus_files(data.paths);
   const Tokenizer tokenizer = given ? *given : make_tokenizer(recipe, files, run);
+  TokenizeOptions tokenize;
+  tokenize.val_fraction = data.val_fraction;
+  if (!chat_template.empty()) {
+    tokenize.chat = ChatTemplate(tokenizer, chat_template, "chat_template.jinja");
+  }
   Split split = data.mode == "windows" ? make_windows(recipe, files, tokenizer)
-                                       : make_documents(recipe, files, tokenizer, run);
+                                       : make_documents(recipe, files, tokenizer, run, tokenize);
   Json sources = Json::object();
   for (const fs::path& file : files) sources[file.string()] = hash_file(file).hex();
   return {tokenizer, std::move(split.train), std::move(split.validation), std::move(sources)};

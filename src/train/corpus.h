@@ -21,8 +21,9 @@ struct Corpus {
 
 // Reads, tokenises and splits. The tokenizer is `given`, or the one that the recipe describes; a
 // tokenizer.json already in `run` is used again (a resumed run). Documents are kept as token
-// shards in <run>/data. Chats have loss on the assistant's tokens only.
+// shards in <run>/data. Chats go through `chat_template` (ChatML where it
+// is empty) and have loss on the assistant's tokens only.
 Corpus prepare_corpus(const Recipe& recipe, const std::filesystem::path& run,
-                      const Tokenizer* given = nullptr);
+                      const Tokenizer* given = nullptr, std::string_view chat_template = {});
 
 }  // namespace stepstone

@@ -44,23 +44,26 @@ TrainOutcome finetune(const FinetuneRequest& request) {
                       "data.mode: chats are packed as \"documents\", not \"{}\"", recipe.data.mode);
   const RunFolder folder(request.out, request.resume);
   Stone stone = load_stone(request.stone);
-  for (const std::string& token : ChatTemplate::special_tokens()) {
-    stone.tokenizer.add_special(token);
+  if (stone.chat_template.empty()) {
+    stone.chat_template = ChatTemplate::jinja();
+    for (const std::string& token : ChatTemplate::special_tokens()) {
+      stone.tokenizer.add_special(token);
+    }
+    stone.tokenizer.set_eos("<|im_end|>");
   }
-  stone.tokenizer.set_eos("<|im_end|>");
   const auto model = with_vocabulary(std::move(stone.model), stone.tokenizer.vocab_size());
   recipe.model = model->config();
   require<UsageError>(recipe.context <= recipe.model.max_positions,
                       "train.context: {} is beyond the {} positions of {}", recipe.context,
                       recipe.model.max_positions, request.stone.string());
-  const Corpus corpus = prepare_corpus(recipe, request.out, &stone.tokenizer);
+  const Corpus corpus = prepare_corpus(recipe, request.out, &stone.tokenizer, stone.chat_template);
   RunSession session;
   session.kind = "tune";
   session.out = request.out;
   session.resume = request.resume;
   session.quiet = request.quiet;
   session.sample = request.sample;
-  session.chat_template = ChatTemplate::jinja();
+  session.chat_template = stone.chat_template;
   session.parents = {request.stone};
   return run_training(session, recipe, *model, corpus);
 }

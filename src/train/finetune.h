@@ -15,8 +15,9 @@ struct FinetuneRequest {
   SampleFn sample;
 };
 
-// Chats ({"messages"}) with loss on the assistant's tokens, in ChatML, packed without leakage.
-// ChatML's control tokens are added to a tokenizer that lacks them, and rows to the embedding.
+// Chats ({"messages"}) with loss on the assistant's tokens, packed without leakage. A
+// stone keeps its chat template; one without gets ChatML, whose control tokens are added to a
+// tokenizer that lacks them, and rows to the embedding.
 // Leaves a chat model in `out`.
 TrainOutcome finetune(const FinetuneRequest& request);
 
