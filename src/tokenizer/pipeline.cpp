@@ -30,6 +30,7 @@ void Pipeline::encode(std::string_view text, bool at_start, WordCache& words,
   Pieces pieces;
   pieces.text = is_utf8(text) ? std::string(text) : to_utf8_lossy(text);
   for (const TextStep& step : text_steps) step(pieces.text);
+  if (pieces.text.empty()) return;
   pieces.ranges = {{0, pieces.text.size()}};
   for (const PieceStep& step : piece_steps) step(pieces, at_start);
   const char* const end = pieces.text.data() + pieces.text.size();
