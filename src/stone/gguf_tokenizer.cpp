@@ -4,6 +4,7 @@
 #include "io/json.h"
 #include "io/temporary.h"
 #include "io/utf8.h"
+#include "tokenizer/gguf_vocabulary.h"
 #include "tokenizer/pre_tokenizer.h"
 
 namespace stepstone {
@@ -12,121 +13,18 @@ namespace {
 // tokenizer.ggml.token_type
 constexpr std::int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
 
+// What is written as tokenizer.ggml.pre.
 struct PreTokenizer {
-  std::string_view name;  // tokenizer.ggml.pre
+  std::string_view name;
   Pattern pattern;
   bool ignore_merges = false;
 };
-// The first of a kind is the name that is written.
 constexpr PreTokenizer kPreTokenizers[] = {
     {"gpt-2", Pattern::gpt2},
     {"dbrx", Pattern::cl100k},
     {"llama-bpe", Pattern::cl100k, true},
     {"qwen2", Pattern::qwen2},
-    {"smaug-bpe", Pattern::cl100k},
-    {"llama3", Pattern::cl100k, true},
-    {"llama-v3", Pattern::cl100k, true},
-    {"deepseek-r1-qwen", Pattern::qwen2},
 };
-
-Json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
-}
-
-Json pre_tokenizer_json(Pattern pattern) {
-  if (pattern == Pattern::gpt2) return byte_level(true);
-  const Json split = {{"type", "Split"},
-                      {"pattern", {{"Regex", std::string(pattern_regex(pattern))}}},
-                      {"behavior", "Isolated"},
-                      {"invert", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", {split, byte_level(false)}}};
-}
-
-const PreTokenizer& pre_tokenizer_of(const GgufFile& file) {
-  constexpr const char* kKey = "tokenizer.ggml.pre";
-  const auto name = file.get_or<std::string>(kKey, "gpt-2");
-  for (const PreTokenizer& known : kPreTokenizers) {
-    if (known.name == name) return known;
-  }
-  file.fail(kKey, fmt::format("\"{}\" is not known", name));
-}
-
-std::string token_text(std::string_view text, const GgufFile& file) {
-  if (!is_utf8(text)) file.fail("tokenizer.ggml.tokens", "a token is not UTF-8 text");
-  return std::string(text);
-}
-
-Json tokenizer_json(const GgufFile& file) {
-  if (const auto model = file.get<std::string>("tokenizer.ggml.model"); model != "gpt2") {
-    file.fail("tokenizer.ggml.model",
-              fmt::format("\"{}\" is not byte-level BPE; a folder with a tokenizer.json can be "
-                          "loaded instead",
-                          model));
-  }
-  const PreTokenizer& pre = pre_tokenizer_of(file);
-  auto tokens = file.strings("tokenizer.ggml.tokens");
-  const auto types =
-      file.get_or("tokenizer.ggml.token_type", std::vector<std::int32_t>(tokens.size(), kNormal));
-  if (types.size() != tokens.size()) {
-    file.fail("tokenizer.ggml.token_type", "is not as long as the list of tokens");
-  }
-  // Names for rows of the model that no text can give.
-  while (!tokens.empty() && types[tokens.size() - 1] == kUnused) tokens.pop_back();
-  Json vocab = Json::object(), added = Json::array(), merges = Json::array();
-  for (std::size_t id = 0; id < tokens.size(); ++id) {
-    const std::string text = token_text(tokens[id], file);
-    if (!vocab.emplace(text, id).second) {
-      file.fail("tokenizer.ggml.tokens", fmt::format("token {} stands twice", id));
-    }
-    if (types[id] == kNormal) continue;
-    added.push_back({{"id", id},
-                     {"content", text},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", types[id] != kUserDefined}});
-  }
-  for (const std::string_view merge : file.strings("tokenizer.ggml.merges")) {
-    const std::size_t space = merge.find(' ', 1);
-    if (space == std::string_view::npos) {
-      file.fail("tokenizer.ggml.merges", "a merge without a space between its two tokens");
-    }
-    merges.push_back(
-        {token_text(merge.substr(0, space), file), token_text(merge.substr(space + 1), file)});
-  }
-  Json model = {{"type", "BPE"},     {"dropout", nullptr},     {"unk_token", nullptr},
-                {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", pre.ignore_merges},
-                {"vocab", vocab},    {"merges", merges}};
-  return {{"version", "1.0"},
-          {"truncation", nullptr},
-          {"padding", nullptr},
-          {"added_tokens", added},
-          {"normalizer", nullptr},
-          {"pre_tokenizer", pre_tokenizer_json(pre.pattern)},
-          {"post_processor", nullptr},
-          {"decoder", byte_level(true)},
-          {"model", model}};
-}
-
-Json tokenizer_config(const GgufFile& file) {
-  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}};
-  const auto tokens = file.strings("tokenizer.ggml.tokens");
-  const auto role = [&](const char* key, const char* field) {
-    const std::string name = fmt::format("tokenizer.ggml.{}_token_id", key);
-    if (!file.has(name)) return;
-    const auto id = file.get<std::uint32_t>(name);
-    if (id >= tokens.size()) file.fail(name, fmt::format("there is no token {}", id));
-    config[field] = token_text(tokens[id], file);
-  };
-  role("bos", "bos_token");
-  role("eos", "eos_token");
-  role("padding", "pad_token");
-  return config;
-}
 
 // The pattern that a pre-tokenizer of tokenizer.json splits by; empty when it is none of ours.
 std::optional<Pattern> pattern_of(const Json& pre) {
@@ -200,10 +98,42 @@ class Scratch {
 }  // namespace
 
 Tokenizer read_gguf_tokenizer(const GgufFile& file) {
-  const Scratch scratch;
-  write_file(scratch.path() / "tokenizer.json", dump_json(tokenizer_json(file)));
-  write_file(scratch.path() / "tokenizer_config.json", dump_json(tokenizer_config(file)));
-  return Tokenizer::load(scratch.path());
+  const auto key = [](const char* name) { return fmt::format("tokenizer.ggml.{}", name); };
+  const auto id = [&](const char* name) -> std::optional<std::uint32_t> {
+    if (!file.has(key(name))) return std::nullopt;
+    return file.get<std::uint32_t>(key(name));
+  };
+  const auto texts = [&](const char* name) {
+    std::vector<std::string> out;
+    if (!file.has(key(name))) return out;
+    for (const std::string_view text : file.strings(key(name))) {
+      if (!is_utf8(text)) file.fail(key(name), "holds what is not UTF-8 text");
+      out.emplace_back(text);
+    }
+    return out;
+  };
+  GgufVocabulary v;
+  v.file = file.file();
+  v.model = file.get<std::string>(key("model"));
+  v.pre = file.get_or<std::string>(key("pre"), v.model == "gpt2" ? "gpt-2" : "");
+  v.tokens = texts("tokens");
+  v.merges = texts("merges");
+  v.scores = file.get_or(key("scores"), std::vector<float>());
+  v.token_type = file.get_or(key("token_type"), std::vector<std::int32_t>());
+  v.bos_id = id("bos_token_id");
+  v.eos_id = id("eos_token_id");
+  v.unknown_id = id("unknown_token_id");
+  v.padding_id = id("padding_token_id");
+  v.add_space_prefix = file.get_or(key("add_space_prefix"), true);
+  // Names for rows of the model that no text can give.
+  if (v.token_type.size() == v.tokens.size()) {
+    while (!v.tokens.empty() && v.token_type.back() == kUnused) {
+      v.tokens.pop_back();
+      v.token_type.pop_back();
+      if (v.scores.size() > v.tokens.size()) v.scores.pop_back();
+    }
+  }
+  return Tokenizer(read_gguf_vocabulary(v));
 }
 
 void write_gguf_tokenizer(const Tokenizer& tokenizer, std::int64_t vocab_size,

@@ -1,4 +1,4 @@
-// A byte-level BPE tokenizer in the metadata of a GGUF file <-> tokenizer.json.
+// The tokenizer in the metadata of a GGUF file.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace stepstone {
 
-// Throws FormatError naming the key for anything else than byte-level BPE.
+// Byte-level BPE, SentencePiece BPE and WordPiece. Throws FormatError naming the key.
 Tokenizer read_gguf_tokenizer(const GgufFile& file);
 
 // `vocab_size`: the model's, whose further rows become unused tokens. Throws UsageError for a
