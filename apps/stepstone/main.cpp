@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
     stepstone::cpu::isa();  // before any kernel: it decides the instruction set
     for (auto* add :
          {add_speedrun, add_data, add_tokenizer, add_train, add_tune, add_eval, add_generate,
-          add_chat, add_runs, add_bench, add_import, add_export, add_quantize}) {
+          add_chat, add_serve, add_runs, add_bench, add_import, add_export, add_quantize}) {
       add(app);
     }
     app.parse(argc, argv);

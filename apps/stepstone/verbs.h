@@ -13,6 +13,7 @@ void add_tune(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_runs(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_import(CLI::App& app);

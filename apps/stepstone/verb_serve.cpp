@@ -1,0 +1,129 @@
+// stepstone serve -m DIR
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include "output.h"
+#include "serve/api_error.h"
+#include "serve/service.h"
+#include "verbs.h"
+
+namespace stepstone::cli {
+namespace {
+
+struct ServeFlags {
+  std::string model, alias, key_file;
+  std::vector<std::string> keys;
+  std::int64_t kv_mib = 0;
+  bool no_reuse = false;
+  double drain_seconds = 30, timeout_seconds = 3600;
+  HttpOptions http;
+  EngineOptions engine;
+};
+
+ApiKeys keys_of(const ServeFlags& flags) {
+  std::vector<std::string> keys = flags.keys;
+  if (!flags.key_file.empty()) {
+    for (std::string& key : ApiKeys::read(flags.key_file)) keys.push_back(std::move(key));
+  }
+  if (const char* key = std::getenv("STEPSTONE_API_KEY"); key && *key) keys.emplace_back(key);
+  return ApiKeys(std::move(keys));
+}
+
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+void run(ServeFlags flags) {
+  flags.engine.kv_bytes = flags.kv_mib << 20;
+  flags.engine.reuse = !flags.no_reuse;
+  flags.http.drain_time = milliseconds(flags.drain_seconds);
+  flags.http.total_time = milliseconds(flags.timeout_seconds);
+  if (flags.http.host == "localhost") flags.http.host = "127.0.0.1";
+  const bool local = flags.http.host.starts_with("127.") || flags.http.host == "::1";
+  ApiKeys keys = keys_of(flags);
+  const bool open = keys.empty();
+  Service service({.keys = std::move(keys), .local_names_only = local && open});
+  HttpServer server(
+      flags.http,
+      [&service](HttpRequest request, const std::shared_ptr<HttpReply>& reply) {
+        service.handle(std::move(request), reply);
+      },
+      http_error_body);
+
+  std::exception_ptr failed;
+  std::thread loader([&] {
+    try {
+      const auto start = std::chrono::steady_clock::now();
+      auto model = std::make_unique<ServedModel>(flags.model, flags.alias, flags.engine);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      put_note(fmt::format("{} is ready after {:.2f} s: {} tokens of context\n", model->name(),
+                           took.count(), model->engine().context()));
+      service.set_model(std::move(model));
+    } catch (...) {
+      failed = std::current_exception();
+      server.stop();
+    }
+  });
+  if (!local && open) put_note("warning: anyone who can reach this port can use the model\n");
+  put_out(fmt::format("listening on http://{}:{}\n",
+                      (flags.http.host.find(':') != std::string::npos) ? "[" + flags.http.host + "]"
+                                                                       : flags.http.host,
+                      server.port()));
+  server.run(true);
+  loader.join();
+  service.drop_model();  // its answers end before the server that carries them
+  if (failed) std::rethrow_exception(failed);
+}
+
+void add_engine_flags(CLI::App& verb, ServeFlags& f) {
+  const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
+  verb.add_option("-c,--ctx-size", f.engine.context,
+                  "Tokens of prompt and answer together (default: the model's)")
+      ->check(positive);
+  verb.add_option("--parallel,--np", f.engine.max_sequences, "Answers written at a time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  verb.add_option("-b,--batch-size", f.engine.step_tokens, "Tokens per step of the engine")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  verb.add_option("--max-queue", f.engine.max_queue, "Requests that may wait; more get 429")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  verb.add_option("--kv-memory", f.kv_mib,
+                  "MiB for keys and values at most (default: enough for all answers, up to a "
+                  "quarter of the machine's memory)")
+      ->check(positive);
+  verb.add_flag("--no-cache-prompt", f.no_reuse, "Compute every prompt from its beginning");
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app) {
+  auto flags = std::make_shared<ServeFlags>();
+  CLI::App* verb = app.add_subcommand("serve", "OpenAI-compatible API and web chat");
+  verb->footer(
+      "Open the address that is printed in a browser, or point an OpenAI client at ADDRESS/v1.\n"
+      "SIGTERM or Ctrl-C lets running answers end; a second one does not.");
+  verb->add_option("-m,--model", flags->model, "Model folder")->required();
+  verb->add_option("-a,--alias", flags->alias, "Name of the model (default: the folder's)");
+  verb->add_option("--host", flags->http.host, "Address to listen on")->capture_default_str();
+  verb->add_option("--port", flags->http.port, "Port; 0: any free one")->capture_default_str();
+  verb->add_option("--api-key", flags->keys,
+                   "Key that clients must send; may be given several times (also: environment "
+                   "STEPSTONE_API_KEY)")
+      ->allow_extra_args(false);
+  verb->add_option("--api-key-file", flags->key_file, "File with one key per line");
+  add_engine_flags(*verb, *flags);
+  verb->add_option("--timeout", flags->timeout_seconds, "Seconds for a whole answer")
+      ->check(CLI::Range(0.1, 1e6))
+      ->capture_default_str();
+  verb->add_option("--drain-timeout", flags->drain_seconds,
+                   "Seconds that running answers get to end in after SIGTERM")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  verb->callback([flags] { run(*flags); });
+}
+
+}  // namespace stepstone::cli

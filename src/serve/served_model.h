@@ -1,0 +1,42 @@
+// A model that is ready to answer.
+#pragma once
+
+#include <ctime>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "infer/engine.h"
+#include "stone/stone.h"
+#include "tokenizer/chat_template.h"
+
+namespace stepstone {
+
+class ServedModel {
+ public:
+  // Reads and packs the model; `name` empty: the folder's name. Throws what load_stone throws.
+  ServedModel(const std::filesystem::path& folder, std::string name, const EngineOptions& options);
+
+  const std::string& name() const { return name_; }
+  const Stone& stone() const { return stone_; }
+  const Tokenizer& tokenizer() const { return stone_.tokenizer; }
+  Engine& engine() { return *engine_; }
+  std::time_t loaded_at() const { return loaded_at_; }
+  std::int64_t parameter_count() const;
+
+  // The tokens that ask for an answer to the chat. Throws ApiError for a model without a chat
+  // format and for roles that it has no place for.
+  std::vector<std::int32_t> chat_prompt(std::span<const Message> messages) const;
+  // What ends a text or an answer.
+  const std::vector<std::int32_t>& stop_tokens() const { return stops_; }
+
+ private:
+  Stone stone_;
+  std::string name_;
+  std::optional<ChatTemplate> chat_;
+  std::vector<std::int32_t> stops_;
+  std::time_t loaded_at_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace stepstone

@@ -1,0 +1,92 @@
+"""What the tests of the server share: starts it on a free port, asks it things, ends it.
+
+Only Python's own library is used; arguments of every test: PROGRAM MODEL-FOLDER."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import time
+
+failures = []
+
+
+def check(condition, what):
+    if not condition:
+        failures.append(what)
+        print(f"FAILED: {what}", file=sys.stderr)
+
+
+def finish(summary):
+    print(summary)
+    sys.exit(1 if failures else 0)
+
+
+class Server:
+    def __init__(self, *flags, model=None):
+        command = [sys.argv[1], "serve", "-m", model or sys.argv[2], "--port", "0", *flags]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        line = self.process.stdout.readline()
+        if not line.startswith("listening on http://"):
+            sys.exit(f"no address: {line}{self.process.stderr.read()}")
+        self.url = line.split()[-1]
+        self.port = int(self.url.rsplit(":", 1)[1])
+        self.headers = {}
+
+    def __enter__(self):
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        check(self.process.wait(60) == 0, f"exit status {self.process.returncode}")
+        self.errors = self.process.stderr.read()
+        if "ERROR" in self.errors:
+            check(False, self.errors[:2000])
+
+    def wait_until_ready(self):
+        deadline = time.monotonic() + 60
+        while True:
+            status, body = self.get("/health")
+            if status == 200:
+                return
+            assert status == 503 and body["error"]["code"] == "loading", (status, body)
+            assert time.monotonic() < deadline, "the model is not loaded after 60 s"
+            time.sleep(0.02)
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers and text of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        connection.request(method, path, body, {**self.headers, **(headers or {})})
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, dict(response.getheaders()), text
+
+    def get(self, path, **more):
+        status, headers, text = self.ask("GET", path, **more)
+        is_json = "json" in headers.get("Content-Type", "")
+        return status, json.loads(text) if is_json else text.decode()
+
+    def post(self, path, body, **more):
+        status, _, text = self.ask("POST", path, body, **more)
+        return status, json.loads(text)
+
+    def stream(self, path, body):
+        """The events of a stream that ends as it should."""
+        status, headers, text = self.ask("POST", path, {**body, "stream": True})
+        assert status == 200 and headers["Content-Type"].startswith("text/event-stream"), text
+        events = text.decode().split("\n\n")
+        assert events[-2:] == ["data: [DONE]", ""], events[-3:]
+        return [json.loads(e.removeprefix("data: ")) for e in events[:-2]]
+
+    def metric(self, name):
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(name + "{") and "finished_reason" not in line:
+                return float(line.split()[-1])
+        raise KeyError(name)
