@@ -79,7 +79,8 @@ void Service::dispatch(const HttpRequest& request, const std::shared_ptr<HttpRep
 }
 
 const Service::Route& Service::find(const HttpRequest& request) const {
-  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  const std::string_view given = request.method;
+  const std::string_view method = given == "HEAD" ? "GET" : given;
   bool path_known = false;
   for (const Route& route : kRoutes) {
     if (route.path != request.path) continue;
