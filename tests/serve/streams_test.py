@@ -91,6 +91,7 @@ async def drain(server):
     while await asyncio.to_thread(server.metric, "vllm:num_requests_running") == 0:
         await asyncio.sleep(0.005)
     await asyncio.sleep(0.05)
+    server.stopping = True
     server.process.send_signal(signal.SIGTERM)
     for task in tasks:
         status, _, done = await task
