@@ -15,21 +15,11 @@ import tempfile
 
 import side_by_side
 
-RATES = {"lr": 0.02, "embedding_lr": 0.01, "head_lr": 0.004, "vector_lr": 0.01}  # src/optim/optimizer.h, width 256
-
-
-def rates(depth, factor):
-    """The recipe's rates at this depth (scale_learning_rates in src/train/recipe.cpp) times the factor."""
-    by_width = (256 / (64 * depth)) ** 0.5
-    return {k: v * factor * (by_width if k in ("embedding_lr", "head_lr") else 1) for k, v in RATES.items()}
-
-
 def loss_of(options, depth, factor):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "stone"
         command = [options.stepstone, "train", options.recipe, f"model.depth={depth}", f"train.steps={options.steps}"]
-        command += ["train.eval_every=0", *options.overrides]
-        command += [f"optim.{k}={v:.6g}" for k, v in rates(depth, factor).items()]
+        command += ["train.eval_every=0", f"optim.rate_factor={factor}", *options.overrides]
         printed, _ = side_by_side.run([*command, "--data", options.corpus, "--out", out, "--quiet", "--json"],
                                       stdout=subprocess.PIPE)  # fmt: skip
     return json.loads(printed)["val_loss"]

@@ -15,6 +15,11 @@ struct RunFlags {
   // Fills a PretrainRequest or FinetuneRequest.
   template <typename Request>
   void apply_to(Request& request) const {
+    for (const std::string& path : data) {
+      require<UsageError>(path.find('=') == std::string::npos || std::filesystem::exists(path),
+                          "--data: {}: no such file; an override, key=value, goes before --data",
+                          path);
+    }
     request.recipe = read_recipe(recipe, overrides);
     if (!data.empty()) request.recipe.data.paths = data;
     request.out = out;

@@ -47,10 +47,7 @@ std::vector<fs::path> glob_matches(const std::string& pattern) {
     out.emplace_back(found.gl_pathv[i]);
   }
   ::globfree(&found);
-  require<UsageError>(!out.empty(), "{}: no such file or folder, and nothing matches it{}", pattern,
-                      pattern.find('=') != std::string::npos
-                          ? " (an override, key=value, goes before --data)"
-                          : "");
+  require<UsageError>(!out.empty(), "{}: no such file or folder, and nothing matches it", pattern);
   return out;
 }
 

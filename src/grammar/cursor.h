@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "io/utf8.h"
+#include "tokenizer/unicode.h"
 
 namespace stepstone {
 
@@ -30,16 +30,11 @@ class Cursor {
 
   // The next character, which must be valid UTF-8.
   char32_t character() {
-    const std::string_view rest = text_.substr(at_);
-    const std::size_t length = utf8_length(rest);
-    if (length == 0) fail(at_end() ? "unexpected end" : "invalid UTF-8");
-    at_ += length;
-    if (length == 1) return static_cast<unsigned char>(rest[0]);
-    auto c = static_cast<char32_t>(static_cast<unsigned char>(rest[0]) & (0xFF >> (length + 1)));
-    for (std::size_t i = 1; i < length; ++i) {
-      c = c << 6 | (static_cast<unsigned char>(rest[i]) & 0x3F);
-    }
-    return c;
+    if (at_end()) fail("unexpected end");
+    const Utf8Step step = utf8_step(text_.data() + at_, text_.data() + text_.size());
+    if (step.code == Utf8Step::kInvalid) fail("invalid UTF-8");
+    at_ += static_cast<std::size_t>(step.length);
+    return step.code;
   }
   // Exactly `digits` hexadecimal digits, a code point.
   char32_t hexadecimal(int digits) {

@@ -5,17 +5,11 @@
 namespace stepstone {
 
 Expression Expression::literal(std::string_view text) {
-  Expression e;
-  e.kind = Kind::literal;
-  e.text = text;
-  return e;
+  return {.kind = Kind::literal, .text = std::string(text)};
 }
 
 Expression Expression::characters(std::vector<Range> ranges) {
-  Expression e;
-  e.kind = Kind::characters;
-  e.ranges = std::move(ranges);
-  return e;
+  return {.kind = Kind::characters, .ranges = std::move(ranges)};
 }
 
 Expression Expression::all_but(std::vector<Range> ranges) {
@@ -31,34 +25,18 @@ Expression Expression::all_but(std::vector<Range> ranges) {
   return characters(std::move(rest));
 }
 
-Expression Expression::reference(int rule) {
-  Expression e;
-  e.kind = Kind::rule;
-  e.rule = rule;
-  return e;
-}
+Expression Expression::reference(int rule) { return {.kind = Kind::rule, .rule = rule}; }
 
 Expression Expression::sequence(std::vector<Expression> parts) {
-  Expression e;
-  e.kind = Kind::sequence;
-  e.parts = std::move(parts);
-  return e;
+  return {.kind = Kind::sequence, .parts = std::move(parts)};
 }
 
 Expression Expression::choice(std::vector<Expression> parts) {
-  Expression e;
-  e.kind = Kind::choice;
-  e.parts = std::move(parts);
-  return e;
+  return {.kind = Kind::choice, .parts = std::move(parts)};
 }
 
 Expression Expression::repeat(Expression part, std::int64_t min, std::int64_t max) {
-  Expression e;
-  e.kind = Kind::repeat;
-  e.min = min;
-  e.max = max;
-  e.parts.push_back(std::move(part));
-  return e;
+  return {.kind = Kind::repeat, .min = min, .max = max, .parts = {std::move(part)}};
 }
 
 }  // namespace stepstone

@@ -16,11 +16,11 @@ struct Expression {
   static constexpr std::int64_t kUnbounded = -1;
 
   Kind kind = Kind::sequence;
-  std::string text;           // literal: bytes
-  std::vector<Range> ranges;  // characters: one of them
-  int rule = -1;              // rule: its number in the Rules
+  std::string text = {};           // literal: bytes
+  std::vector<Range> ranges = {};  // characters: one of them
+  int rule = -1;                   // rule: its number in the Rules
   std::int64_t min = 0, max = 0;
-  std::vector<Expression> parts;
+  std::vector<Expression> parts = {};
 
   static Expression literal(std::string_view text);
   static Expression characters(std::vector<Range> ranges);

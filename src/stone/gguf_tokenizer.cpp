@@ -1,11 +1,10 @@
 #include "stone/gguf_tokenizer.h"
 
-#include "io/atomic_file.h"
 #include "io/json.h"
-#include "io/temporary.h"
 #include "io/utf8.h"
 #include "tokenizer/gguf_vocabulary.h"
 #include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace stepstone {
 namespace {
@@ -57,7 +56,7 @@ struct Vocabulary {
   std::vector<std::int32_t> types;
 };
 
-// `json`: as Tokenizer::save wrote it.
+// `json`: a tokenizer.json.
 Vocabulary vocabulary(const Json& json, std::int64_t size) {
   Vocabulary v;
   for (std::int64_t id = 0; id < size; ++id) v.tokens.push_back(fmt::format("[PAD{}]", id));
@@ -76,24 +75,6 @@ Vocabulary vocabulary(const Json& json, std::int64_t size) {
   }
   return v;
 }
-
-// A folder for files that only pass through.
-class Scratch {
- public:
-  Scratch()
-      : folder_(create_temporary_folder(std::filesystem::temp_directory_path() /
-                                        "stepstone-tokenizer")) {}
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_.path, ignored);
-  }
-  const std::filesystem::path& path() const { return folder_.path; }
-
- private:
-  Temporary folder_;
-};
 
 }  // namespace
 
@@ -138,9 +119,7 @@ Tokenizer read_gguf_tokenizer(const GgufFile& file) {
 
 void write_gguf_tokenizer(const Tokenizer& tokenizer, std::int64_t vocab_size,
                           const std::string& chat_template, GgufWriter& writer) {
-  const Scratch scratch;
-  tokenizer.save(scratch.path());
-  const Json json = read_json(scratch.path() / "tokenizer.json");
+  const Json json = parse_json(tokenizer_json(tokenizer.model()), "tokenizer.json");
   require<UsageError>(json.at("model").value("type", "") == "BPE" &&
                           !json.at("model").value("byte_fallback", false),
                       "gguf: only byte-level BPE tokenizers can be written");

@@ -104,6 +104,20 @@ std::string pipeline_json(const TokenizerModel& model) {
   return dump_json(root, 1) + "\n";
 }
 
+std::string config_json(const TokenizerModel& model) {
+  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                 {"clean_up_tokenization_spaces", false}};
+  const auto name = [&](const char* field, std::optional<std::int32_t> id) {
+    if (id) config[field] = std::string(model.tokens[*id]);
+  };
+  name("bos_token", model.bos);
+  name("eos_token", model.eos);
+  name("pad_token", model.pad);
+  return dump_json(config, 2) + "\n";
+}
+
+}  // namespace
+
 std::string tokenizer_json(const TokenizerModel& model) {
   if (model.kind == TokenizerModel::Kind::pipeline) return pipeline_json(model);
   const bool characters = model.kind == TokenizerModel::Kind::characters;
@@ -131,20 +145,6 @@ std::string tokenizer_json(const TokenizerModel& model) {
   }
   return out + "\n  }\n}\n";
 }
-
-std::string config_json(const TokenizerModel& model) {
-  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                 {"clean_up_tokenization_spaces", false}};
-  const auto name = [&](const char* field, std::optional<std::int32_t> id) {
-    if (id) config[field] = std::string(model.tokens[*id]);
-  };
-  name("bos_token", model.bos);
-  name("eos_token", model.eos);
-  name("pad_token", model.pad);
-  return dump_json(config, 2) + "\n";
-}
-
-}  // namespace
 
 void save_tokenizer(const TokenizerModel& model, const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {

@@ -120,7 +120,7 @@ TEST(Subword, TextSpellsNoControlToken) {
   }
 }
 
-TEST(Subword, TenMegabytesOfOneCharacterInTwoSeconds) {
+TEST(Subword, TenMegabytesOfOneCharacterTakeNoQuadraticTime) {
   const std::string same(10'000'000, 'a');
   std::string spaceless;
   std::mt19937 random(1);
@@ -130,7 +130,7 @@ TEST(Subword, TenMegabytesOfOneCharacterInTwoSeconds) {
     const auto start = std::chrono::steady_clock::now();
     EXPECT_FALSE(tokenizer.encode(text).empty());
     const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-    // Less than 2 s where nothing else runs (docs/decisions/tokenizer.md); quadratic time is hours.
+    // The aim is 2 s, not met by every kind (docs/decisions/tokenizer.md); quadratic time is hours.
     EXPECT_LT(wall.count(), 30) << name;
   };
   for (const char* name : {"llama", "unigram", "bert"}) {

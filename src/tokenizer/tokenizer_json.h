@@ -21,6 +21,9 @@ std::shared_ptr<TokenizerModel> tokenizer_from_json(const Json& root, const std:
 
 std::shared_ptr<const TokenizerModel> load_tokenizer(const std::filesystem::path& file_or_folder);
 
+// The text of a tokenizer.json.
+std::string tokenizer_json(const TokenizerModel& model);
+
 // A folder as `path` gets tokenizer.json and tokenizer_config.json.
 void save_tokenizer(const TokenizerModel& model, const std::filesystem::path& path);
 

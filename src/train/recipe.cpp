@@ -136,6 +136,8 @@ void read_optim(ConfigTable& t, Recipe& r) {
   o.embedding_lr = lr("optim.embedding_lr", o.embedding_lr);
   o.head_lr = lr("optim.head_lr", o.head_lr);
   o.vector_lr = lr("optim.vector_lr", o.vector_lr);
+  const float factor = lr("optim.rate_factor", 1);
+  for (float* rate : {&o.lr, &o.embedding_lr, &o.head_lr, &o.vector_lr}) *rate *= factor;
   o.weight_decay = lr("optim.weight_decay", 0);
   o.beta1 = static_cast<float>(t.real("optim.beta1", 0.9, 0, 0.99999));
   o.beta2 = static_cast<float>(t.real("optim.beta2", 0.95, 0, 0.99999));

@@ -1,16 +1,8 @@
 #include "models/transformer/ngrams.h"
 
+#include <xxhash.h>
+
 namespace stepstone {
-namespace {
-
-// The finaliser of MurmurHash3 (public domain): every bit of the input moves half of the output.
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdU;
-  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53U;
-  return x ^ (x >> 33);
-}
-
-}  // namespace
 
 void append_ngram_ids(std::span<const std::int32_t> history, std::span<const std::int32_t> tokens,
                       std::int64_t order, std::int64_t vocab_size, std::int64_t buckets,
@@ -26,7 +18,8 @@ void append_ngram_ids(std::span<const std::int32_t> history, std::span<const std
       const std::int32_t token = at >= 0 ? tokens[static_cast<std::size_t>(at)]
                                          : history[static_cast<std::size_t>(past + at)];
       const auto id = static_cast<std::uint64_t>(token);
-      key = exact ? key * static_cast<std::uint64_t>(vocab_size) + id : mix(key ^ (id + 1));
+      key = exact ? key * static_cast<std::uint64_t>(vocab_size) + id
+                  : XXH3_64bits_withSeed(&token, sizeof(token), key);
     }
     ids.push_back(static_cast<std::int32_t>(key % static_cast<std::uint64_t>(buckets)));
   }
