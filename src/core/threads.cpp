@@ -7,11 +7,16 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "core/error.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#endif
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
 #endif
 
 namespace stepstone {
@@ -40,6 +45,44 @@ void wait_for_change(const std::atomic<std::uint64_t>& value, std::uint64_t old)
   } while (std::chrono::steady_clock::now() < end);
   value.wait(old, std::memory_order_acquire);
 }
+
+// Keeps workers off the core that the caller computes on. Left to itself, the system may wake a
+// worker there beside an idle core: it then waits until the caller has done all the work alone.
+#if defined(__linux__)
+class Placement {
+ public:
+  Placement() {
+    if (sched_getaffinity(0, sizeof allowed_, &allowed_) != 0) CPU_ZERO(&allowed_);
+  }
+
+  // From the calling thread, before it wakes the workers. Costs a system call per worker, but only
+  // where the caller has changed its core. Nothing to do where threads outnumber the cores.
+  void keep_off_this_core(const std::vector<std::thread>& workers) {
+    const int core = sched_getcpu();
+    if (core == callers_ && placed_ == workers.size()) return;
+    callers_ = core;
+    placed_ = workers.size();
+    if (core < 0 || core >= CPU_SETSIZE || CPU_COUNT(&allowed_) <= static_cast<int>(placed_))
+      return;
+    cpu_set_t others = allowed_;
+    CPU_CLR(core, &others);
+    for (const std::thread& worker : workers) {
+      // A failure (a core was taken from the process) leaves the choice to the system.
+      static_cast<void>(pthread_setaffinity_np(const_cast<std::thread&>(worker).native_handle(),
+                                               sizeof others, &others));
+    }
+  }
+
+ private:
+  cpu_set_t allowed_;
+  int callers_ = -1;
+  std::size_t placed_ = 0;
+};
+#else
+struct Placement {
+  void keep_off_this_core(const std::vector<std::thread>&) {}
+};
+#endif
 
 thread_local bool inside = false;
 
@@ -70,6 +113,7 @@ class Pool {
     context_ = context;
     failure_ = nullptr;
     next_.store(0, std::memory_order_relaxed);
+    placement_.keep_off_this_core(workers_);
     const std::uint64_t job = (state_.load(std::memory_order_relaxed) & kEpochMask) + kEpochOne;
     state_.store(job | kOpen, std::memory_order_release);
     state_.notify_all();
@@ -91,7 +135,9 @@ class Pool {
   static constexpr std::uint64_t kEpochMask = ~(kActiveMask | kOpen);
 
   void start_workers(int count) {
-    while (workers_ < count) std::thread(&Pool::work, this, workers_++).detach();
+    while (static_cast<int>(workers_.size()) < count) {
+      workers_.emplace_back(&Pool::work, this, static_cast<int>(workers_.size()));
+    }
   }
 
   void work(int index) {
@@ -133,7 +179,8 @@ class Pool {
 
   std::mutex caller_;
   std::atomic<int> size_{1};
-  int workers_ = 0;
+  std::vector<std::thread> workers_;  // never joined: they sleep until the process ends
+  Placement placement_;
   alignas(64) std::atomic<std::uint64_t> state_{0};
   alignas(64) std::atomic<std::int64_t> next_{0};
   std::int64_t n_ = 0, grain_ = 1, pieces_ = 0;

@@ -3,6 +3,7 @@
 //
 // A thread that waits spins for a few microseconds, then sleeps; and the caller of parallel_for
 // waits only for threads that have taken a piece, never for one that the system has not woken yet.
+// Where there are as many cores as threads, the workers are kept off the core of the caller.
 // So a busy machine costs its share of speed and no more (docs/decisions.md, "threads").
 #pragma once
 
