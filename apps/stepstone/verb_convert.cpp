@@ -17,6 +17,7 @@ void show_progress(std::size_t index, std::size_t count) {
 
 void to_gguf(const std::string& model, const std::string& out, const std::string& type) {
   const GgufSummary s = write_gguf(model, type, out, show_progress);
+  for (const std::string& note : s.notes) put_note(fmt::format("note: {}\n", note));
   put_out(fmt::format("{}: {} tensors, {:.1f} MB, {:.2f} bits per weight\n", out, s.tensors,
                       static_cast<double>(s.bytes) / 1e6, s.bits_per_weight));
 }

@@ -1,5 +1,7 @@
 #include "io/json.h"
 
+#include <array>
+#include <charconv>
 #include <utility>
 
 #include "io/file.h"
@@ -156,6 +158,14 @@ std::string dump_json(const Json& value, int indent) {
   } catch (const Json::type_error& error) {
     throw UsageError(fmt::format("JSON cannot be written: {}", error.what()));
   }
+}
+
+double shortest_decimal(float value) {
+  std::array<char, 32> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  double number = 0;
+  std::from_chars(digits.data(), end, number);
+  return number;
 }
 
 const Json* find_field(const Json& object, std::string_view field) {

@@ -38,6 +38,9 @@ Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {})
 // JsonLimits::max_depth (the dump recurses) or with strings that are not UTF-8.
 std::string dump_json(const Json& value, int indent = -1);
 
+// The number that is written with as few digits as a float needs: 1e-06, not 9.99999997475e-07.
+double shortest_decimal(float value);
+
 // The member of `object` that `field` names: a key, or a JSON pointer (RFC 6901) when it begins
 // with '/', as in "/model/vocab". Null when absent.
 const Json* find_field(const Json& object, std::string_view field);

@@ -24,6 +24,7 @@ GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixt
                        const std::filesystem::path& out, const GgufWriter::OnTensor& on_tensor) {
   const Mixture mixture = Mixture::named(mixture_name);
   GgufWriter writer;
+  GgufSummary summary;
   std::unique_ptr<Transformer> weights;
   if (kind_of(model) == FileKind::file) {
     const GgufFile file = GgufFile::open(model);
@@ -34,6 +35,7 @@ GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixt
   } else {
     Stone stone = load_stone(model);
     write_gguf_config(stone.model->config(), writer);
+    summary.notes = gguf_losses(stone.model->config());
     writer.set("general.name", name_of_path(model));
     write_gguf_tokenizer(stone.tokenizer, stone.model->config().vocab_size, stone.chat_template,
                          writer);
@@ -42,7 +44,6 @@ GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixt
   writer.set("general.file_type", mixture.file_type());
   writer.set("general.quantization_version", kQuantizationVersion);
   add_gguf_tensors(*weights, mixture, writer);
-  GgufSummary summary;
   writer.write(out, [&](std::size_t index, std::size_t count) {
     summary.tensors = count;
     if (on_tensor) on_tensor(index, count);

@@ -16,6 +16,7 @@ struct GgufSummary {
   std::size_t tensors = 0;
   std::uint64_t bytes = 0;
   double bits_per_weight = 0;
+  std::vector<std::string> notes;  // what the file cannot hold, for the user
 };
 GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixture,
                        const std::filesystem::path& out,

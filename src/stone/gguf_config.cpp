@@ -255,6 +255,15 @@ void write_gguf_config(const TransformerConfig& c, GgufWriter& writer) {
   write_rope(c, writer, prefix);
 }
 
+std::vector<std::string> gguf_losses(const TransformerConfig& c) {
+  const bool windowed = c.window > 0 && c.window < c.max_positions;
+  if (!windowed || gguf_architecture(c).name != "llama") return {};
+  return {
+      fmt::format("GGUF has no sliding window for {}: beyond {} tokens of context the model "
+                  "will attend to more than it was trained with",
+                  c.model_type, c.window)};
+}
+
 TensorNames gguf_names(const TransformerConfig& config) {
   const GgufArchitecture& a = gguf_architecture(config);
   TensorNames n;

@@ -26,6 +26,9 @@ const GgufArchitecture& gguf_architecture(const TransformerConfig& config);
 TransformerConfig read_gguf_config(const GgufFile& file);
 void write_gguf_config(const TransformerConfig& config, GgufWriter& writer);
 
+// What of it a GGUF file cannot say, a sentence each.
+std::vector<std::string> gguf_losses(const TransformerConfig& config);
+
 // Tensor names in the file, in the fields of the names of a folder.
 TensorNames gguf_names(const TransformerConfig& config);
 

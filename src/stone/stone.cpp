@@ -176,11 +176,28 @@ void require_folder(const std::filesystem::path& folder) {
                       "{}: holds no config.json, so it is not a model folder", folder.string());
 }
 
+// The weights of a body without a head, as GPT-2 was published, lack the first part of each name
+// ("transformer.", "model."). Here all have it.
+TensorMap with_prefix(TensorMap tensors, const TransformerConfig& config) {
+  const std::string embedding = tensor_names(config).embedding + ".weight";
+  const std::string prefix = embedding.substr(0, embedding.find('.') + 1);
+  if (tensors.contains(embedding) || !tensors.contains(embedding.substr(prefix.size()))) {
+    return tensors;
+  }
+  TensorMap renamed;
+  for (auto& [name, tensor] : tensors) {
+    const bool is_head = name == "lm_head.weight" || name == "output.weight";
+    renamed[is_head ? name : prefix + name] = tensor;
+  }
+  return renamed;
+}
+
 std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& folder) {
   const auto path = folder / "config.json";
   auto model =
       std::make_unique<Transformer>(transformer_config_from_json(read_json(path), path.string()));
-  load_tensors(*model, load_safetensors_folder(folder), (folder / "model.safetensors").string());
+  load_tensors(*model, with_prefix(load_safetensors_folder(folder), model->config()),
+               (folder / "model.safetensors").string());
   return model;
 }
 

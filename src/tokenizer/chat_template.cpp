@@ -45,6 +45,12 @@ Value message_value(const OrderedJson& message) {
   return Value::dict(std::move(items));
 }
 
+bool is_empty_answer(const OrderedJson& message) {
+  const auto content = message.find("content");
+  return message["role"] == "assistant" && content != message.end() && *content == "" &&
+         !message.contains("tool_calls");
+}
+
 }  // namespace
 
 ChatTemplate::ChatTemplate(Tokenizer tokenizer)
@@ -84,7 +90,32 @@ jinja::Text ChatTemplate::text(const ChatInput& input) const {
   return template_.render(Value::dict(std::move(variables)));
 }
 
-RenderedChat ChatTemplate::render(const ChatInput& input) const { return encode(text(input)); }
+RenderedChat ChatTemplate::render(const ChatInput& input) const {
+  const jinja::Text rendered = text(input);
+  return encode(rendered, empty_answers(input, rendered.bytes));
+}
+
+// An empty answer leaves no byte of the assistant's in the text. It stands where the text goes on
+// after all that comes before it and the question for an answer.
+std::vector<std::size_t> ChatTemplate::empty_answers(const ChatInput& input,
+                                                     std::string_view rendered) const {
+  std::vector<std::size_t> places;
+  ChatInput before = input;
+  before.messages = OrderedJson::array();
+  before.ask = true;
+  for (const OrderedJson& message : input.messages) {
+    if (is_empty_answer(message)) {
+      try {
+        const std::string start = text(before).bytes;
+        if (rendered.starts_with(start)) places.push_back(start.size());
+      } catch (const Error&) {
+        // A template that cannot ask here does not say where the answer begins.
+      }
+    }
+    before.messages.push_back(message);
+  }
+  return places;
+}
 
 RenderedChat ChatTemplate::render(std::span<const Message> messages, bool ask) const {
   ChatInput input{.ask = ask};
@@ -94,7 +125,8 @@ RenderedChat ChatTemplate::render(std::span<const Message> messages, bool ask) c
   return render(input);
 }
 
-RenderedChat ChatTemplate::encode(const jinja::Text& text) const {
+RenderedChat ChatTemplate::encode(const jinja::Text& text,
+                                  std::span<const std::size_t> empty_answers) const {
   const bool marked = std::any_of(text.origin.begin(), text.origin.end(),
                                   [](Origin origin) { return origin & jinja::kGenerated; });
   std::string trusted, learned;  // per byte: may spell a control token; is the assistant's
@@ -110,7 +142,10 @@ RenderedChat ChatTemplate::encode(const jinja::Text& text) const {
                   std::string_view(learned).substr(section.begin, section.end - section.begin),
                   chat);
     } else {
-      const bool ends_answer = !marked && section.begin > 0 && learned[section.begin - 1];
+      const bool after_empty =
+          std::binary_search(empty_answers.begin(), empty_answers.end(), section.begin);
+      const bool ends_answer =
+          !marked && (after_empty || (section.begin > 0 && learned[section.begin - 1]));
       chat.ids.push_back(section.control);
       chat.loss_mask.push_back(learned[section.begin] || ends_answer);
     }

@@ -65,7 +65,9 @@ class ChatTemplate {
   static std::span<const std::string> special_tokens();
 
  private:
-  RenderedChat encode(const jinja::Text& text) const;
+  // Offsets, rising, where an assistant's message without content stands.
+  std::vector<std::size_t> empty_answers(const ChatInput& input, std::string_view rendered) const;
+  RenderedChat encode(const jinja::Text& text, std::span<const std::size_t> empty_answers) const;
   void encode_text(const jinja::Text& text, bool at_start, std::string_view learned,
                    RenderedChat& chat) const;
 

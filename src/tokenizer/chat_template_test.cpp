@@ -38,6 +38,11 @@ TEST(ChatTemplate, LossOnWhatTheAssistantSays) {
   EXPECT_EQ(learned(byte_chat().render(chat, true)), "Yo<|im_end|>");
 }
 
+TEST(ChatTemplate, AnEmptyAnswerHasItsEndToLearn) {
+  const Message chat[] = {kQuestion, {"assistant", ""}, {"user", ""}, kAnswer, {"assistant", ""}};
+  EXPECT_EQ(learned(byte_chat().render(chat)), "<|im_end|>Yo<|im_end|><|im_end|>");
+}
+
 TEST(ChatTemplate, GenerationBlocksDecideWhereTheyAre) {
   const ChatTemplate chat(byte_tokenizer(),
                           "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}"

@@ -175,7 +175,7 @@ void write_window(const TransformerConfig& c, const Family& family, Json& json) 
 
 void write_scales(const TransformerConfig& c, Json& json) {
   if (!c.post_norms) return;
-  const auto or_null = [](float cap) { return cap > 0 ? Json(cap) : Json(); };
+  const auto or_null = [](float cap) { return cap > 0 ? Json(shortest_decimal(cap)) : Json(); };
   json["attn_logit_softcapping"] = or_null(c.attention_softcap);
   json["final_logit_softcapping"] = or_null(c.logit_softcap);
   const double scale =
@@ -229,7 +229,7 @@ Json to_json(const TransformerConfig& c) {
             {"n_head", c.heads},
             {"n_inner", c.intermediate_size},
             {"n_positions", c.max_positions},
-            {"layer_norm_epsilon", c.norm_eps},
+            {"layer_norm_epsilon", shortest_decimal(c.norm_eps)},
             {"activation_function", activation_name(c.activation)},
             {"tie_word_embeddings", c.tied_head}};
   }
@@ -246,7 +246,7 @@ Json to_json(const TransformerConfig& c) {
                {"head_dim", c.head_dim},
                {"intermediate_size", c.intermediate_size},
                {"max_position_embeddings", c.max_positions},
-               {"rms_norm_eps", c.norm_eps},
+               {"rms_norm_eps", shortest_decimal(c.norm_eps)},
                {std::string(family->activation_key), activation_name(c.activation)},
                {std::string(family->bias_key), family->qkv_bias ? false : c.qkv_bias},
                {"mlp_bias", c.mlp_bias},
