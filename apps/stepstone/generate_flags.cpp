@@ -6,7 +6,7 @@
 namespace stepstone::cli {
 
 void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
-  GenerateOptions& o = flags.options;
+  EngineRequest& o = flags.request;
   SamplingParams& s = o.sampling;
   verb.add_option("-m,--model", flags.model, "Model folder")->required();
   verb.add_option("-n,--n-predict", o.max_tokens, "New tokens at most")

@@ -10,7 +10,7 @@ namespace stepstone::cli {
 struct GenerateFlags {
   std::string model;
   std::int64_t context = 0;
-  GenerateOptions options;
+  EngineRequest request;
 };
 
 // `flags` must outlive the parsing.

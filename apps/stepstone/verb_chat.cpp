@@ -42,10 +42,10 @@ struct ChatFlags : GenerateFlags {
 };
 
 void run(const ChatFlags& flags) {
-  flags.options.sampling.validate();
+  flags.request.sampling.validate();
   Stone stone = load_stone(flags.model);
   Generator generator(stone, flags.context);
-  ChatSession session(stone, generator, flags.options);
+  ChatSession session(stone, generator, flags.request);
   session.set_system(flags.system);
   InputLines input(STDIN_FILENO);
   const ChatConsole console{.read = [&](std::string& line) { return input.next(line); },
@@ -62,7 +62,7 @@ void run(const ChatFlags& flags) {
 
 void add_chat(CLI::App& app) {
   auto flags = std::make_shared<ChatFlags>();
-  flags->options.max_tokens = 512;
+  flags->request.max_tokens = 512;
   CLI::App* verb = app.add_subcommand("chat", "Talk to a chat model");
   verb->footer(
       "Messages are read line by line from standard input; answers go to standard output, all "

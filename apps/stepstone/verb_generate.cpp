@@ -24,44 +24,46 @@ void print_json(const PromptFlags& flags, const std::string& prompt, const Gener
                      {"text", made.text},
                      {"tokens", made.tokens},
                      {"stopped_by", name_of(made.reason)},
-                     {"stats", to_json(made.stats)}};
+                     {"stats", to_json(made.usage)}};
   put_out(dump_json(json) + "\n");
 }
 
-void print_stats(const GenerateStats& s) {
+void print_usage(const EngineUsage& u) {
   put_note(
       fmt::format("prompt: {} tokens, {:.1f} per second | text: {} tokens, {:.1f} per second\n",
-                  s.prompt_tokens, s.prefill_rate(), s.new_tokens, s.decode_rate()));
+                  u.prompt_tokens, prefill_rate(u), u.completion_tokens, decode_rate(u)));
 }
 
 void run(const PromptFlags& flags) {
-  flags.options.sampling.validate();
+  flags.request.sampling.validate();
   const std::string prompt =
       flags.file.empty() ? flags.prompt : read_file(flags.file, kMaxPromptFile);
   Stone stone = load_stone(flags.model);
   Generator generator(stone, flags.context);
-  GenerateOptions options = flags.options;
-  options.when_full = WhenFull::forget;
-  if (!flags.ignore_eos) options.stop_tokens = stop_tokens(stone.tokenizer);
+  EngineRequest request = flags.request;
+  request.prompt = prompt_tokens(stone.tokenizer, prompt);
+  request.when_full = WhenFull::forget;
+  if (!flags.ignore_eos) request.stop_tokens = stop_tokens(stone.tokenizer);
+  GenerateHooks hooks;
   if (!flags.json) {
-    options.on_text = put_out;
+    hooks.on_text = put_out;
     if (flags.echo) put_out(prompt);
   }
   const StopSignal stop;
-  options.interrupted = [] { return StopSignal::received() != 0; };
-  const Generation made = generator.generate(prompt_tokens(stone.tokenizer, prompt), options);
+  hooks.interrupted = [] { return StopSignal::received() != 0; };
+  const Generation made = generator.generate(std::move(request), hooks);
   if (flags.json) {
     print_json(flags, prompt, made);
   } else if (const auto& shown = made.text.empty() && flags.echo ? prompt : made.text;
              !shown.ends_with('\n')) {
     put_out("\n");
   }
-  if (flags.verbose) print_stats(made.stats);
-  if (made.stats.forgotten_tokens > 0) {
+  if (flags.verbose) print_usage(made.usage);
+  if (made.usage.forgotten_tokens > 0) {
     put_note(fmt::format("note: the context holds {} tokens; the oldest {} were forgotten\n",
-                         generator.context(), made.stats.forgotten_tokens));
+                         generator.context(), made.usage.forgotten_tokens));
   }
-  if (made.reason == StopReason::interrupted) exit_status = 128 + StopSignal::received();
+  if (made.reason == FinishReason::cancelled) exit_status = 128 + StopSignal::received();
 }
 
 }  // namespace

@@ -98,9 +98,9 @@ class Loop {
     });
     console_.out("\n");
     const Generation& made = reply.generation;
-    if (made.reason == StopReason::context_full) {
+    if (made.reason == FinishReason::context_full) {
       console_.notes("(the context is full: the answer ends here)\n");
-    } else if (made.reason == StopReason::max_tokens && console_.terminal) {
+    } else if (made.reason == FinishReason::max_tokens && console_.terminal) {
       console_.notes("(cut off; -n allows longer answers)\n");
     }
     if (reply.dropped > dropped_) {
@@ -108,10 +108,10 @@ class Loop {
     }
     dropped_ = reply.dropped;
     if (console_.verbose) {
-      const GenerateStats& s = made.stats;
+      const EngineUsage& u = made.usage;
       console_.notes(
           fmt::format("({} tokens read, {} of them known; {} written, {:.0f} per second)\n",
-                      s.prompt_tokens, s.cached_tokens, s.new_tokens, s.decode_rate()));
+                      u.prompt_tokens, u.cached_tokens, u.completion_tokens, decode_rate(u)));
     }
   }
 

@@ -14,8 +14,8 @@ namespace {
 
 using Result = InputLines::Result;
 
-GenerateOptions short_answers() {
-  GenerateOptions options;
+EngineRequest short_answers() {
+  EngineRequest options;
   options.max_tokens = 6;
   return options;
 }

@@ -26,12 +26,12 @@ ChatTemplate chat_template(const Stone& stone) {
                       (stone.folder / "chat_template.jinja").string());
 }
 
-ChatSession::ChatSession(const Stone& stone, Generator& generator, GenerateOptions options)
+ChatSession::ChatSession(const Stone& stone, Generator& generator, EngineRequest request)
     : generator_(generator),
       template_(chat_template(require_chat(stone))),
-      options_(std::move(options)) {
-  options_.stop_tokens = stop_tokens(stone.tokenizer);
-  options_.when_full = WhenFull::stop;
+      request_(std::move(request)) {
+  request_.stop_tokens = stop_tokens(stone.tokenizer);
+  request_.when_full = WhenFull::stop;
 }
 
 void ChatSession::set_system(std::string text) { system_ = to_utf8_lossy(text); }
@@ -55,11 +55,10 @@ ChatSession::Reply ChatSession::regenerate(const OnText& on_text, const Interrup
 ChatSession::Reply ChatSession::answer(std::vector<Message> messages, const OnText& on_text,
                                        const Interrupted& interrupted) {
   Reply reply;
-  const auto prompt = fit(messages, reply.dropped);
-  options_.on_text = on_text;
-  options_.interrupted = interrupted;
-  reply.generation = generator_.generate(prompt, options_);
-  options_.first_draw += reply.generation.tokens.size();
+  request_.prompt = fit(messages, reply.dropped);
+  reply.generation =
+      generator_.generate(request_, {.on_text = on_text, .interrupted = interrupted});
+  request_.first_draw += static_cast<std::uint64_t>(reply.generation.usage.completion_tokens);
   messages.push_back({"assistant", reply.generation.text});
   messages_ = std::move(messages);
   return reply;
@@ -69,7 +68,7 @@ std::vector<std::int32_t> ChatSession::fit(std::span<const Message> messages,
                                            std::size_t& dropped) const {
   const std::int64_t context = generator_.context();
   // Room that an answer gets at least.
-  const std::int64_t room = std::min(options_.max_tokens, context / 4);
+  const std::int64_t room = std::min(request_.max_tokens, context / 4);
   for (dropped = 0; dropped < messages.size(); dropped += 2) {
     std::vector<Message> seen;
     if (!system_.empty()) seen.push_back({"system", system_});

@@ -15,9 +15,9 @@ namespace stepstone {
 class ChatSession {
  public:
   // Throws UsageError when `stone` is no chat model, saying what to do instead. `generator` is of
-  // the same stone and must outlive this. Of `options`, the stop tokens, what happens when the
-  // context is full and the callbacks are set here.
-  ChatSession(const Stone& stone, Generator& generator, GenerateOptions options);
+  // the same stone and must outlive this. Of `request`, the prompt, the stop tokens and what
+  // happens when the context is full are set here.
+  ChatSession(const Stone& stone, Generator& generator, EngineRequest request);
 
   // Empty: no system message. The conversation goes on.
   void set_system(std::string text);
@@ -54,7 +54,7 @@ class ChatSession {
 
   Generator& generator_;
   ChatTemplate template_;
-  GenerateOptions options_;
+  EngineRequest request_;
   std::string system_;
   std::vector<Message> messages_;
 };

@@ -30,7 +30,7 @@ class ChatSessionTest : public ::testing::Test {
               .tokenizer = testing::tiny_tokenizer(),
               .chat_template = {},
               .about = {}};
-  GenerateOptions options;
+  EngineRequest options;
 };
 
 TEST_F(ChatSessionTest, AnswersDependOnTheHistory) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "infer/engine_request.h"
+
 namespace stepstone {
 
 // Counts of observations up to each bound, as Prometheus has them.
@@ -43,9 +45,9 @@ struct EngineMetrics {
   std::int64_t reused_tokens = 0;  // of those, not computed
   std::int64_t generated_tokens = 0;
   std::int64_t preemptions = 0;
-  std::int64_t refused = 0;                       // for a full queue
-  double prompt_seconds = 0, decode_seconds = 0;  // of steps, shared out by tokens
-  std::array<std::int64_t, 5> finished{};         // by FinishReason
+  std::int64_t refused = 0;                             // for a full queue
+  double prompt_seconds = 0, decode_seconds = 0;        // of steps, shared out by tokens
+  std::array<std::int64_t, kFinishReasons> finished{};  // by FinishReason
   Histogram queue_seconds, prefill_seconds, first_token_seconds, token_seconds, decode_time_seconds,
       request_seconds;
 };

@@ -14,18 +14,44 @@ SamplingParams sampling_of(const EngineRequest& request, std::size_t choice) {
   return params;
 }
 
+double seconds_between(EngineClock::time_point from, EngineClock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
 }  // namespace
 
+std::string_view name_of(FinishReason reason) {
+  constexpr std::string_view kNames[kFinishReasons] = {"none",      "stop_token", "stop_string",
+                                                       "grammar",   "max_tokens", "context_full",
+                                                       "cancelled", "error"};
+  return kNames[static_cast<std::size_t>(reason)];
+}
+
+std::string_view api_name(FinishReason reason) {
+  constexpr std::string_view kNames[kFinishReasons] = {"none",   "stop",   "stop",  "stop",
+                                                       "length", "length", "abort", "error"};
+  return kNames[static_cast<std::size_t>(reason)];
+}
+
 EngineSequence::EngineSequence(std::shared_ptr<EngineJob> job, std::size_t choice,
-                               const Tokenizer& tokenizer)
+                               const Tokenizer& tokenizer, std::shared_ptr<const TokenTree> tree,
+                               std::int64_t context)
     : job_(std::move(job)),
       choice_(choice),
       tokenizer_(tokenizer),
+      context_(context),
       sampler_(sampling_of(job_->request, choice)),
       decoder_(tokenizer, true),
       filter_(job_->request.stop_strings),
       text_(job_->request.prompt) {
   event_.choice = choice;
+  if (request().grammar && tree) matcher_.emplace(request().grammar, std::move(tree));
+  if (length() > context_) forget();
+}
+
+std::int64_t EngineSequence::capacity() const {
+  return request().when_full == WhenFull::refuse ? prompt_length() + request().max_tokens
+                                                 : context_;
 }
 
 std::int64_t EngineSequence::reusable() const {
@@ -49,7 +75,7 @@ void EngineSequence::saw(std::int64_t begin, const Tensor& hidden) {
 
 bool EngineSequence::wants_logits(std::int64_t position) const {
   if (request().embed) return false;
-  if (position + 1 == length()) return request().max_tokens > 0;
+  if (position + 1 >= length()) return request().max_tokens > 0;
   return scores_prompt() && position >= seen_ && position + 1 < prompt_length();
 }
 
@@ -60,42 +86,66 @@ void EngineSequence::score_prompt(std::int64_t position, std::span<const float> 
 }
 
 void EngineSequence::draw(std::span<const float> logits) {
-  const auto vocab = static_cast<std::size_t>(tokenizer_.vocab_size());
-  const auto n = static_cast<std::uint64_t>(drawn());
-  if (request().logit_bias.empty()) {
-    drawn_now_ = sampler_.sample(logits.first(vocab), text_, n);
-  } else {
-    std::vector<float> biased(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(vocab));
-    for (const auto& [id, bias] : request().logit_bias) {
-      biased[static_cast<std::size_t>(id)] += bias;
-    }
-    drawn_now_ = sampler_.sample(biased, text_, n);
+  const auto token = sample(logits.first(static_cast<std::size_t>(tokenizer_.vocab_size())));
+  if (!token) {
+    finish_ = FinishReason::grammar;
+    return;
+  }
+  const auto stops = [&] {
+    return std::ranges::find(request().stop_tokens, *token) != request().stop_tokens.end();
+  };
+  text_.push_back(*token);
+  if (stops()) {
+    finish_ = FinishReason::stop_token;
+    return;
   }
   if (request().top_logprobs >= 0) {
-    scored_now_ = score_token(logits, *drawn_now_, tokenizer_.vocab_size(), request().top_logprobs);
+    event_.logprobs.push_back(
+        score_token(logits, *token, tokenizer_.vocab_size(), request().top_logprobs));
   }
+  append(*token);
+}
+
+// Nothing when the grammar allows nothing more.
+std::optional<std::int32_t> EngineSequence::sample(std::span<const float> logits) {
+  const std::uint64_t n = request().first_draw + static_cast<std::uint64_t>(drawn());
+  if (!matcher_ && request().logit_bias.empty()) return sampler_.sample(logits, text_, n);
+  own_logits_.assign(logits.begin(), logits.end());
+  for (const auto& [id, bias] : request().logit_bias) {
+    own_logits_[static_cast<std::size_t>(id)] += bias;
+  }
+  if (matcher_ && !matcher_->mask(own_logits_, request().stop_tokens)) return std::nullopt;
+  return sampler_.sample(own_logits_, text_, n);
+}
+
+void EngineSequence::append(std::int32_t token) {
+  event_.tokens.push_back(token);
+  if (matcher_) matcher_->accept(token);
+  event_.text += filter_.push(to_utf8_lossy(decoder_.push(token)));
+  if (filter_.stopped()) {
+    finish_ = FinishReason::stop_string;
+  } else if (drawn() == request().max_tokens) {
+    finish_ = FinishReason::max_tokens;
+  } else if (length() > context_) {
+    if (request().when_full == WhenFull::stop) finish_ = FinishReason::context_full;
+  }
+}
+
+void EngineSequence::forget() {
+  const auto keep = static_cast<std::size_t>(std::max<std::int64_t>(1, context_ / 2));
+  forgotten_ += length() - static_cast<std::int64_t>(keep);
+  begin_ = text_.size() - keep;
+  if (cache) cache->truncate(0);
 }
 
 FinishReason EngineSequence::advance() {
-  if (fresh() > 0) return FinishReason::none;
-  if (request().embed || request().max_tokens == 0) return FinishReason::length;
-  const std::int32_t token = *drawn_now_;
-  drawn_now_.reset();
-  text_.push_back(token);
-  if (std::ranges::find(request().stop_tokens, token) != request().stop_tokens.end()) {
-    return FinishReason::stop;
-  }
-  event_.tokens.push_back(token);
-  if (scored_now_) event_.logprobs.push_back(std::move(*scored_now_));
-  scored_now_.reset();
-  say(filter_.push(to_utf8_lossy(decoder_.push(token))));
-  if (filter_.stopped()) return FinishReason::stop;
-  if (drawn() == request().max_tokens) return FinishReason::length;
-  if (!event_.text.empty() || !event_.prompt_logprobs.empty()) emit();
+  if (ended()) return finish_;
+  if (fresh() == 0) return FinishReason::max_tokens;  // of 0
+  if (length() > context_) forget();
+  const bool news = !event_.text.empty() || !event_.prompt_logprobs.empty();
+  if (drawn() > 0 && news) emit();
   return FinishReason::none;
 }
-
-void EngineSequence::say(const std::string& text) { event_.text += text; }
 
 void EngineSequence::emit() {
   request().on_event(std::exchange(event_, EngineEvent{.choice = choice_}));
@@ -103,15 +153,31 @@ void EngineSequence::emit() {
 
 void EngineSequence::finish(FinishReason reason, std::string error) {
   if (!filter_.stopped()) {
-    say(filter_.push(to_utf8_lossy(decoder_.flush())));
-    if (filter_.stopped() && reason == FinishReason::length) reason = FinishReason::stop;
-    say(filter_.flush());
+    event_.text += filter_.push(to_utf8_lossy(decoder_.flush()));
+    const bool ends = reason != FinishReason::cancelled && reason != FinishReason::error;
+    if (filter_.stopped() && ends) reason = FinishReason::stop_string;
+    event_.text += filter_.flush();
   }
-  if (request().embed && reason == FinishReason::length) event_.embedding = normalised_embedding();
+  if (request().embed && reason == FinishReason::max_tokens) {
+    event_.embedding = normalised_embedding();
+  }
   event_.finish = reason;
   event_.error = std::move(error);
-  event_.usage = {prompt_length(), std::max<std::int64_t>(0, reused_), drawn()};
+  event_.usage = usage();
   emit();
+}
+
+EngineUsage EngineSequence::usage() const {
+  EngineUsage u;
+  u.prompt_tokens = prompt_length();
+  u.cached_tokens = std::max<std::int64_t>(0, reused_);
+  u.completion_tokens = drawn();
+  u.forgotten_tokens = forgotten_;
+  if (drawn() > 0) {
+    u.prefill_seconds = seconds_between(admitted, first_token);
+    u.decode_seconds = seconds_between(first_token, last_token);
+  }
+  return u;
 }
 
 std::vector<float> EngineSequence::normalised_embedding() const {

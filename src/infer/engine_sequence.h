@@ -1,4 +1,4 @@
-// One text that an engine writes: what of it the model has seen, what was drawn, what was said.
+// One text on its way: what of it the model has seen, what was drawn, what was said.
 #pragma once
 
 #include <atomic>
@@ -6,8 +6,11 @@
 #include <memory>
 #include <optional>
 
-#include "infer/engine.h"
+#include "grammar/matcher.h"
+#include "infer/engine_request.h"
 #include "infer/stop_filter.h"
+#include "models/transformer/kv_cache.h"
+#include "tokenizer/tokenizer.h"
 
 namespace stepstone {
 
@@ -22,25 +25,27 @@ struct EngineJob {
 
 class EngineSequence {
  public:
-  EngineSequence(std::shared_ptr<EngineJob> job, std::size_t choice, const Tokenizer& tokenizer);
+  // `tree` is needed for a request with a grammar; `context` bounds what the model sees.
+  EngineSequence(std::shared_ptr<EngineJob> job, std::size_t choice, const Tokenizer& tokenizer,
+                 std::shared_ptr<const TokenTree> tree, std::int64_t context);
 
   const EngineJob& job() const { return *job_; }
   const std::shared_ptr<EngineJob>& shared_job() const { return job_; }
   const EngineRequest& request() const { return job_->request; }
-  std::size_t choice() const { return choice_; }
 
-  std::span<const std::int32_t> text() const { return text_; }  // prompt and what was drawn
-  std::int64_t length() const { return std::ssize(text_); }
+  // What the model sees: prompt and what was drawn, but for what is forgotten.
+  std::span<const std::int32_t> text() const { return std::span(text_).subspan(begin_); }
+  std::int64_t length() const { return std::ssize(text()); }
   std::int64_t prompt_length() const { return std::ssize(request().prompt); }
-  // Tokens of prompt and text at most.
-  std::int64_t capacity() const { return prompt_length() + request().max_tokens; }
+  // Tokens of text() that may be cached.
+  std::int64_t capacity() const;
 
   // Keys and values while running.
   std::optional<KvCache> cache;
   // Tokens that the model has not seen.
   std::int64_t fresh() const { return length() - cache->length(); }
   bool decoding() const { return fresh() == 1 && drawn() > 0; }
-  std::int64_t drawn() const { return length() - prompt_length(); }
+  std::int64_t drawn() const { return std::ssize(text_) - prompt_length(); }
   // Tokens of the text that may come from elsewhere instead of being computed.
   std::int64_t reusable() const;
 
@@ -52,10 +57,11 @@ class EngineSequence {
   // With the logits there; safe for different sequences at once. Throws Error for logits that are
   // not numbers.
   void score_prompt(std::int64_t position, std::span<const float> logits);
+  // Draws the next token of the text.
   void draw(std::span<const float> logits);
+  bool ended() const { return finish_ != FinishReason::none; }
 
-  // After a step: appends what was drawn and says what there is to say. Other than none: the text
-  // ends here.
+  // After a step: says what there is to say. Other than none: the text ends here.
   FinishReason advance();
   // Says the last event.
   void finish(FinishReason reason, std::string error);
@@ -67,23 +73,30 @@ class EngineSequence {
 
  private:
   bool scores_prompt() const { return request().prompt_logprobs && choice_ == 0; }
-  void say(const std::string& text);
+  std::optional<std::int32_t> sample(std::span<const float> logits);
+  void append(std::int32_t token);
+  void forget();
   void emit();
+  EngineUsage usage() const;
   std::vector<float> normalised_embedding() const;
 
   std::shared_ptr<EngineJob> job_;
   std::size_t choice_;
   const Tokenizer& tokenizer_;
+  std::int64_t context_;
   TokenSampler sampler_;
   StreamDecoder decoder_;
   StopFilter filter_;
+  std::optional<GrammarMatcher> matcher_;
   std::vector<std::int32_t> text_;
-  std::optional<std::int32_t> drawn_now_;
-  std::optional<ScoredToken> scored_now_;
+  std::size_t begin_ = 0;  // what comes before is forgotten
+  std::vector<float> own_logits_;
+  FinishReason finish_ = FinishReason::none;  // what the last draw found
   std::vector<double> embedding_sum_;
   std::int64_t seen_ = 0;     // positions whose hidden states were used
   std::int64_t reused_ = -1;  // of the prompt; -1: not admitted yet
-  EngineEvent event_;         // the next one
+  std::int64_t forgotten_ = 0;
+  EngineEvent event_;  // the next one
 };
 
 }  // namespace stepstone

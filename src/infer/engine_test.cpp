@@ -184,17 +184,13 @@ TEST_F(TinyEngine, WritesWhatTheGeneratorWrites) {
   const auto engine = make();
   Generator generator(*model, tiny_tokenizer(), DType::f32);
   for (const double temperature : {0.0, 1.0}) {
-    GenerateOptions o;
-    o.max_tokens = 60;
-    o.sampling.temperature = temperature;
-    o.sampling.seed = 11;
-    const auto prompt = random_tokens(30, 1);
-    const Generation expected = generator.generate(prompt, o);
     Listener listener;
     EngineRequest r;
-    r.prompt = prompt;
+    r.prompt = random_tokens(30, 1);
     r.max_tokens = 60;
-    r.sampling = o.sampling;
+    r.sampling.temperature = temperature;
+    r.sampling.seed = 11;
+    const Generation expected = generator.generate(r);
     r.on_event = listener.listen(1);
     engine->submit(r);
     EXPECT_EQ(listener.only().text, expected.text);
@@ -238,14 +234,14 @@ TEST_F(TinyEngine, StopsWhereItShould) {
   ASSERT_NE(letter, text.end());
   r.stop_strings = {std::string(1, *letter)};
   engine->submit(r);
-  EXPECT_EQ(stopped.only().finish, FinishReason::stop);
+  EXPECT_EQ(stopped.only().finish, FinishReason::stop_string);
   EXPECT_EQ(stopped.only().text, text.substr(0, text.find(r.stop_strings[0])));
   r = request(9, 80, token);
   r.stop_tokens = {whole.only().tokens[20]};
   engine->submit(r);
-  EXPECT_EQ(token.only().finish, FinishReason::stop);
+  EXPECT_EQ(token.only().finish, FinishReason::stop_token);
   EXPECT_THAT(token.only().tokens, ::testing::Not(::testing::Contains(r.stop_tokens[0])));
-  EXPECT_EQ(whole.only().finish, FinishReason::length);
+  EXPECT_EQ(whole.only().finish, FinishReason::max_tokens);
 }
 
 TEST_F(TinyEngine, CancelFreesTheSlotAndThePages) {
@@ -260,7 +256,7 @@ TEST_F(TinyEngine, CancelFreesTheSlotAndThePages) {
   EXPECT_EQ(waiting.only().finish, FinishReason::cancelled);
   EXPECT_LT(first.only().usage.completion_tokens, 500);
   engine->submit(request(10, 3, after));
-  EXPECT_EQ(after.only().finish, FinishReason::length);
+  EXPECT_EQ(after.only().finish, FinishReason::max_tokens);
   engine->cancel(*a);  // again, after the end: nothing happens
   for (int i = 0; engine->metrics().running > 0 && i < 1000; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

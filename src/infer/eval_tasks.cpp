@@ -4,11 +4,12 @@
 #include <chrono>
 #include <cmath>
 
-#include "infer/batch.h"
 #include "infer/chat_session.h"
 
 namespace stepstone {
 namespace {
+
+constexpr std::size_t kWidth = 32;  // questions at a time
 
 // The wording in which synthetic documents show questions to a model that reads before it talks.
 // No space at the end: tokens of words begin with theirs.
@@ -78,17 +79,21 @@ TaskReport evaluate_tasks(const Stone& stone, const TaskEvalOptions& options) {
       }
     }
   }
-  BatchOptions batch;
-  batch.max_tokens = options.max_tokens;
-  batch.stop_tokens = stop_tokens(stone.tokenizer);
-  if (!chat) batch.stop_strings = {"\n"};
+  EngineRequest request;
+  request.max_tokens = options.max_tokens;
+  request.sampling.temperature = 0;
+  request.stop_tokens = stop_tokens(stone.tokenizer);
+  request.when_full = WhenFull::stop;
+  if (!chat) request.stop_strings = {"\n"};
+  GenerateHooks hooks;
   if (options.progress) {
-    batch.progress = [&](std::size_t done) { options.progress(done, prompts.size()); };
+    hooks.progress = [&](std::size_t done) { options.progress(done, prompts.size()); };
   }
-  const auto replies = greedy_texts(*stone.model, stone.tokenizer, stone.compute, prompts, batch);
+  Generator generator(*stone.model, stone.tokenizer, stone.compute, 0, kWidth);
+  const auto replies = generator.generate_all(prompts, request, hooks);
   for (std::size_t i = 0; i < replies.size(); ++i) {
     TaskAnswer& answer = report.answers[i];
-    answer.reply = replies[i];
+    answer.reply = replies[i].text;
     answer.right = is_correct(answer.item, answer.reply);
     add(report.scores, answer.item.task, name(answer.item.language), answer.right);
   }

@@ -1,107 +1,64 @@
-// Text from a model: prompt in, one token after another out.
+// Text from a model, on the caller's thread: prompt in, one token after another out.
 #pragma once
 
 #include <functional>
-#include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "grammar/matcher.h"
-#include "infer/sampler.h"
-#include "models/transformer/transformer.h"
+#include "infer/scheduler.h"
 #include "stone/stone.h"
-#include "tokenizer/tokenizer.h"
 
 namespace stepstone {
 
-enum class StopReason : std::uint8_t {
-  max_tokens,    // as many as were asked for
-  stop_token,    // one of stop_tokens came
-  stop_string,   // one of stop_strings came
-  context_full,  // WhenFull::stop, and no room is left
-  interrupted,   // GenerateOptions::interrupted said so
-  grammar,       // the text is all that the grammar allows
-};
-std::string_view name_of(StopReason reason);
-
-// What to do when prompt and text no longer fit the context.
-enum class WhenFull : std::uint8_t {
-  stop,
-  // Forget the older half and go on, as a model with learned positions must: the newer half is
-  // read again from position 0. A prompt that is too long loses its beginning.
-  forget,
-};
-
-struct GenerateOptions {
-  std::int64_t max_tokens = 256;
-  SamplingParams sampling;
-  std::uint64_t first_draw = 0;  // number of the sampler's first draw
-  std::vector<std::int32_t> stop_tokens;
-  std::vector<std::string> stop_strings;
-  // What the text must look like; a stop token comes only where it may end.
-  std::shared_ptr<const Grammar> grammar = {};
-  WhenFull when_full = WhenFull::stop;
-  // Called with text as it is complete: always whole characters, never a part of a stop string.
-  std::function<void(std::string_view)> on_text;
-  // Asked before every step; true ends the text there.
-  std::function<bool()> interrupted;
-};
-
-struct GenerateStats {
-  std::int64_t prompt_tokens = 0;
-  std::int64_t cached_tokens = 0;     // of the prompt, known from the text before
-  std::int64_t forgotten_tokens = 0;  // by WhenFull::forget
-  std::int64_t new_tokens = 0;
-  double prefill_seconds = 0;
-  double decode_seconds = 0;
-
-  double prefill_rate() const;  // tokens per second; 0 when there was nothing to do
-  double decode_rate() const;
-};
-Json to_json(const GenerateStats& stats);
-
 struct Generation {
   std::string text;  // UTF-8: bytes that form no character are U+FFFD; no control tokens
-  std::vector<std::int32_t> tokens;  // all that were drawn, a stop token included
-  StopReason reason = StopReason::max_tokens;
-  GenerateStats stats;
+  std::vector<std::int32_t> tokens;  // drawn, without a stop token
+  FinishReason reason = FinishReason::none;
+  EngineUsage usage;
+};
+// Tokens per second; 0 when there was nothing to do.
+double prefill_rate(const EngineUsage& usage);
+double decode_rate(const EngineUsage& usage);
+Json to_json(const EngineUsage& usage);
+
+// What the caller of a Generator may want to know and say on the way.
+struct GenerateHooks {
+  // Text as it is complete: always whole characters, never a part of a stop string.
+  std::function<void(std::string_view)> on_text = {};
+  // Asked before every step; true ends the text there.
+  std::function<bool()> interrupted = {};
+  // Asked-for texts that are complete.
+  std::function<void(std::size_t done)> progress = {};
 };
 
-// One sequence at a time. Keeps keys and values from call to call: a prompt that begins like the
-// last text (the next turn of a chat) costs only what is new. The bits do not depend on that.
+// Keeps keys and values from call to call: a prompt that begins like an earlier text (the next turn
+// of a chat) costs only what is new. The bits do not depend on that.
 class Generator {
  public:
   // `model` must outlive it. The context is the model's, at most `max_context` (0: no such limit).
+  // `width`: texts at a time.
   Generator(const Transformer& model, Tokenizer tokenizer, DType compute,
-            std::int64_t max_context = 0);
+            std::int64_t max_context = 0, std::size_t width = 1);
   // Packs the model's weights.
   explicit Generator(Stone& stone, std::int64_t max_context = 0);
 
-  // Throws UsageError for an empty prompt, one that leaves no room in the context (WhenFull::stop),
-  // or options out of range.
-  Generation generate(std::span<const std::int32_t> prompt, const GenerateOptions& options);
+  // Throws UsageError for a request that cannot be served, Error when the model fails.
+  Generation generate(EngineRequest request, const GenerateHooks& hooks = {});
+  // One text per prompt, the same as one by one. A prompt that does not fit gives an empty text.
+  // on_text is not called.
+  std::vector<Generation> generate_all(std::span<const std::vector<std::int32_t>> prompts,
+                                       const EngineRequest& request,
+                                       const GenerateHooks& hooks = {});
 
-  const Tokenizer& tokenizer() const { return tokenizer_; }
-  std::int64_t context() const { return cache_.capacity(); }
+  const Tokenizer& tokenizer() const { return scheduler_.tokenizer(); }
+  std::int64_t context() const { return scheduler_.context(); }
 
  private:
-  class Run;
+  std::vector<Generation> run(std::vector<EngineRequest> requests, const GenerateHooks& hooks);
 
-  // Tokens of `text` but its last that are in the cache: the last one is always computed.
-  std::int64_t cached_prefix(std::span<const std::int32_t> text) const;
-  // f32 logits [1, vocab] of what follows `text`; nothing when interrupted.
-  std::optional<Tensor> next_logits(std::span<const std::int32_t> text,
-                                    const GenerateOptions& options);
-
-  const Transformer& model_;
-  Tokenizer tokenizer_;
-  DType compute_;
-  KvCache cache_;
-  std::vector<std::int32_t> cached_;       // the tokens in cache_
-  std::shared_ptr<const TokenTree> tree_;  // made for the first grammar
+  Scheduler scheduler_;
 };
 
 // How a text begins, as in training (data/tokenize.h): bos, where the tokenizer has one that is not

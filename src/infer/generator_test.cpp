@@ -22,11 +22,18 @@ std::vector<std::int32_t> random_tokens(int n, std::uint64_t seed) {
   return tokens;
 }
 
-GenerateOptions greedy(std::int64_t n) {
-  GenerateOptions options;
-  options.max_tokens = n;
-  options.sampling.temperature = 0;
-  return options;
+EngineRequest drawn(std::vector<std::int32_t> prompt, std::int64_t n) {
+  EngineRequest request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = n;
+  request.when_full = WhenFull::stop;
+  return request;
+}
+
+EngineRequest greedy(std::vector<std::int32_t> prompt, std::int64_t n) {
+  EngineRequest request = drawn(std::move(prompt), n);
+  request.sampling.temperature = 0;
+  return request;
 }
 
 class EveryModel : public ::testing::TestWithParam<std::tuple<std::string, DType>> {
@@ -75,7 +82,7 @@ TEST_P(EveryModel, OneForwardHoweverTheTextIsCut) {
 TEST_P(EveryModel, GeneratesWhatTheWholeForwardSays) {
   const auto prompt = random_tokens(20, 2);
   Generator generator(*model, tiny_tokenizer(), compute);
-  const Generation made = generator.generate(prompt, greedy(30));
+  const Generation made = generator.generate(greedy(prompt, 30));
   ASSERT_EQ(made.tokens.size(), 30u);
   auto text = prompt;
   for (const std::int32_t token : made.tokens) {
@@ -92,33 +99,31 @@ TEST_P(EveryModel, TheCacheOfTheLastTextChangesNothing) {
   auto second = first;
   second.resize(12);
   second.push_back(7);
-  GenerateOptions options;
-  options.max_tokens = 20;
   Generator reused(*model, tiny_tokenizer(), compute);
-  reused.generate(first, options);
-  const Generation warm = reused.generate(second, options);
+  reused.generate(drawn(first, 20));
+  const Generation warm = reused.generate(drawn(second, 20));
   Generator fresh(*model, tiny_tokenizer(), compute);
-  EXPECT_EQ(warm.tokens, fresh.generate(second, options).tokens);
-  EXPECT_EQ(warm.stats.cached_tokens, 12);
+  EXPECT_EQ(warm.tokens, fresh.generate(drawn(second, 20)).tokens);
+  EXPECT_EQ(warm.usage.cached_tokens, 12);
   // The prompt whose every token is known is still answered.
-  EXPECT_EQ(reused.generate(second, options).tokens, warm.tokens);
+  EXPECT_EQ(reused.generate(drawn(second, 20)).tokens, warm.tokens);
 }
 
 TEST_P(EveryModel, FollowsAGrammar) {
   Generator generator(*model, tiny_tokenizer(), compute);
-  GenerateOptions options;
-  options.max_tokens = 60;
-  options.sampling.temperature = 1.5;
-  options.grammar = std::make_shared<const Grammar>(Grammar::from_json_schema(
+  EngineRequest request = drawn({}, 60);
+  request.sampling.temperature = 1.5;
+  request.grammar = std::make_shared<const Grammar>(Grammar::from_json_schema(
       R"({"type": "array", "items": {"enum": ["a", "bc"]}, "maxItems": 3})"));
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
-    options.sampling.seed = seed;
-    const Generation made = generator.generate(random_tokens(5, seed), options);
-    EXPECT_EQ(made.reason, StopReason::grammar);
+    request.sampling.seed = seed;
+    request.prompt = random_tokens(5, seed);
+    const Generation made = generator.generate(request);
+    EXPECT_EQ(made.reason, FinishReason::grammar);
     EXPECT_TRUE(nlohmann::json::parse(made.text).is_array()) << made.text;
   }
-  options.stop_tokens = stop_tokens(generator.tokenizer());
-  EXPECT_EQ(generator.generate(random_tokens(5, 1), options).reason, StopReason::stop_token);
+  request.stop_tokens = stop_tokens(generator.tokenizer());
+  EXPECT_EQ(generator.generate(request).reason, FinishReason::stop_token);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, EveryModel,
@@ -138,109 +143,145 @@ class GeneratorTest : public ::testing::Test {
 };
 
 TEST_F(GeneratorTest, SameSeedSameText) {
-  GenerateOptions options;
-  options.max_tokens = 30;
-  options.sampling.temperature = 2;
-  options.sampling.top_p = 1;
-  const auto a = generator.generate(prompt, options);
-  EXPECT_EQ(a.tokens, generator.generate(prompt, options).tokens);
-  options.sampling.seed = 1;
-  EXPECT_NE(a.tokens, generator.generate(prompt, options).tokens);
+  EngineRequest request = drawn(prompt, 30);
+  request.sampling.temperature = 2;
+  request.sampling.top_p = 1;
+  const auto a = generator.generate(request);
+  EXPECT_EQ(a.tokens, generator.generate(request).tokens);
+  request.sampling.seed = 1;
+  EXPECT_NE(a.tokens, generator.generate(request).tokens);
 }
 
 TEST_F(GeneratorTest, StreamsExactlyTheText) {
-  GenerateOptions options;
-  options.max_tokens = 50;
-  options.sampling.temperature = 3;
+  EngineRequest request = drawn(prompt, 50);
+  request.sampling.temperature = 3;
   std::string streamed;
-  options.on_text = [&](std::string_view piece) {
+  GenerateHooks hooks;
+  hooks.on_text = [&](std::string_view piece) {
     EXPECT_TRUE(is_utf8(piece));
     streamed += piece;
   };
-  const Generation made = generator.generate(prompt, options);
+  const Generation made = generator.generate(request, hooks);
   EXPECT_EQ(streamed, made.text);
   EXPECT_FALSE(made.text.empty());
-  EXPECT_EQ(made.stats.new_tokens, static_cast<std::int64_t>(made.tokens.size()));
+  EXPECT_EQ(made.usage.completion_tokens, std::ssize(made.tokens));
 }
 
 TEST_F(GeneratorTest, EndsAtAStopTokenWithoutShowingIt) {
-  const Generation all = generator.generate(prompt, greedy(20));
-  GenerateOptions options = greedy(20);
-  options.stop_tokens = {all.tokens[5]};
-  const Generation made = generator.generate(prompt, options);
-  EXPECT_EQ(made.reason, StopReason::stop_token);
-  EXPECT_EQ(made.tokens.back(), all.tokens[5]);
-  EXPECT_LE(made.tokens.size(), 6u);
-  auto shown = made.tokens;
-  shown.pop_back();
-  EXPECT_EQ(made.text, to_utf8_lossy(tokenizer.decode(shown, true)));
+  const Generation all = generator.generate(greedy(prompt, 20));
+  EngineRequest request = greedy(prompt, 20);
+  request.stop_tokens = {all.tokens[5]};
+  const Generation made = generator.generate(request);
+  EXPECT_EQ(made.reason, FinishReason::stop_token);
+  EXPECT_LE(made.tokens.size(), 5u);
+  EXPECT_EQ(made.usage.completion_tokens, std::ssize(made.tokens) + 1);
+  EXPECT_EQ(made.text, to_utf8_lossy(tokenizer.decode(made.tokens, true)));
 }
 
 TEST_F(GeneratorTest, EndsBeforeAStopString) {
-  const Generation all = generator.generate(prompt, greedy(40));
+  const Generation all = generator.generate(greedy(prompt, 40));
   ASSERT_TRUE(is_utf8(all.text));
   // Two characters in the middle of the text.
   const std::size_t from = utf8_whole_prefix(all.text.substr(0, all.text.size() / 2));
   const std::string rest = all.text.substr(from);
   const std::size_t first = utf8_length(rest);
   const std::string stop = rest.substr(0, first + utf8_length(rest.substr(first)));
-  GenerateOptions options = greedy(40);
-  options.stop_strings = {stop};
-  const Generation made = generator.generate(prompt, options);
-  EXPECT_EQ(made.reason, StopReason::stop_string);
+  EngineRequest request = greedy(prompt, 40);
+  request.stop_strings = {stop};
+  const Generation made = generator.generate(request);
+  EXPECT_EQ(made.reason, FinishReason::stop_string);
   EXPECT_EQ(made.text, all.text.substr(0, all.text.find(stop)));
 }
 
 TEST_F(GeneratorTest, AFullContextEndsTheTextOrForgetsItsBeginning) {
-  const Generation stopped = generator.generate(prompt, greedy(200));
-  EXPECT_EQ(stopped.reason, StopReason::context_full);
+  const Generation stopped = generator.generate(greedy(prompt, 200));
+  EXPECT_EQ(stopped.reason, FinishReason::context_full);
   EXPECT_EQ(stopped.tokens.size(), 64u - 10 + 1);
 
-  GenerateOptions options = greedy(200);
-  options.when_full = WhenFull::forget;
-  const Generation whole = generator.generate(prompt, options);
-  EXPECT_EQ(whole.reason, StopReason::max_tokens);
+  EngineRequest request = greedy(prompt, 200);
+  request.when_full = WhenFull::forget;
+  const Generation whole = generator.generate(request);
+  EXPECT_EQ(whole.reason, FinishReason::max_tokens);
   EXPECT_EQ(whole.tokens.size(), 200u);
-  EXPECT_GT(whole.stats.forgotten_tokens, 0);
+  EXPECT_GT(whole.usage.forgotten_tokens, 0);
   // What follows the forgetting is what the newer half alone gives.
   auto text = prompt;
   text.insert(text.end(), whole.tokens.begin(), whole.tokens.begin() + 55);
   const std::vector<std::int32_t> half(text.end() - 32, text.end());
   Generator fresh(*model, tokenizer, DType::f32);
-  const auto next = fresh.generate(half, greedy(10)).tokens;
+  const auto next = fresh.generate(greedy(half, 10)).tokens;
   EXPECT_TRUE(std::equal(next.begin(), next.end(), whole.tokens.begin() + 55));
 }
 
 TEST_F(GeneratorTest, APromptBeyondTheContext) {
   const auto longer = random_tokens(100, 5);
-  EXPECT_THROW(generator.generate(longer, greedy(5)), UsageError);
-  GenerateOptions options = greedy(5);
-  options.when_full = WhenFull::forget;
-  const Generation made = generator.generate(longer, options);
+  EXPECT_THROW(generator.generate(greedy(longer, 5)), UsageError);
+  EngineRequest request = greedy(longer, 5);
+  request.when_full = WhenFull::forget;
+  const Generation made = generator.generate(request);
   EXPECT_EQ(made.tokens.size(), 5u);
-  EXPECT_EQ(made.stats.forgotten_tokens, 100 - 32);
+  EXPECT_EQ(made.usage.forgotten_tokens, 100 - 32);
   Generator small(*model, tokenizer, DType::f32, 16);
   EXPECT_EQ(small.context(), 16);
-  EXPECT_THROW(small.generate(random_tokens(17, 6), greedy(5)), UsageError);
+  EXPECT_THROW(small.generate(greedy(random_tokens(17, 6), 5)), UsageError);
 }
 
 TEST_F(GeneratorTest, StopsWhenInterrupted) {
-  GenerateOptions options = greedy(50);
+  EngineRequest request = greedy(prompt, 50);
   int polls = 0;
-  options.interrupted = [&] { return ++polls > 5; };
-  const Generation made = generator.generate(prompt, options);
-  EXPECT_EQ(made.reason, StopReason::interrupted);
+  const Generation made = generator.generate(request, {.interrupted = [&] { return ++polls > 5; }});
+  EXPECT_EQ(made.reason, FinishReason::cancelled);
   EXPECT_EQ(made.tokens.size(), 5u);
 }
 
 TEST_F(GeneratorTest, RefusesWhatCannotBeMeant) {
-  EXPECT_THROW(generator.generate({}, greedy(5)), UsageError);
-  EXPECT_THROW(generator.generate(prompt, greedy(-1)), UsageError);
-  EXPECT_EQ(generator.generate(prompt, greedy(0)).text, "");
+  EXPECT_THROW(generator.generate(greedy({}, 5)), UsageError);
+  EXPECT_THROW(generator.generate(greedy(prompt, -1)), UsageError);
+  EXPECT_EQ(generator.generate(greedy(prompt, 0)).text, "");
   const std::vector<std::int32_t> absurd = {1, 100000};
-  EXPECT_THROW(generator.generate(absurd, greedy(5)), Error);
+  EXPECT_THROW(generator.generate(greedy(absurd, 5)), Error);
   // It is as good as before afterwards.
-  EXPECT_EQ(generator.generate(prompt, greedy(5)).tokens.size(), 5u);
+  EXPECT_EQ(generator.generate(greedy(prompt, 5)).tokens.size(), 5u);
+}
+
+TEST(GenerateAll, IsTheSameAsOneByOne) {
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    const auto model = tiny_model("qwen3", 64);
+    model->pack(compute);
+    std::vector<std::vector<std::int32_t>> prompts;
+    for (int i = 0; i < 17; ++i) prompts.push_back(random_tokens(1 + 11 * i % 62, 100 + i));
+    // A stop token and a stop string that do come.
+    Generator generator(*model, tiny_tokenizer(), compute);
+    EngineRequest request = greedy(prompts[0], 20);
+    const auto sample = generator.generate(request);
+    request.stop_tokens = {sample.tokens.back()};
+    const auto letter = std::ranges::find_if(sample.text, [](char c) { return c > ' '; });
+    ASSERT_NE(letter, sample.text.end());
+    request.stop_strings = {std::string(1, *letter)};
+    for (const std::size_t width : {1u, 4u, 32u}) {
+      Generator wide(*model, tiny_tokenizer(), compute, 0, width);
+      const auto texts = wide.generate_all(prompts, request);
+      ASSERT_EQ(texts.size(), prompts.size());
+      for (std::size_t i = 0; i < prompts.size(); ++i) {
+        request.prompt = prompts[i];
+        EXPECT_EQ(texts[i].text, generator.generate(request).text) << i << " of " << width;
+      }
+    }
+  }
+}
+
+TEST(GenerateAll, WhatDoesNotFitGivesNothing) {
+  const auto model = tiny_model("gpt2", 16);
+  const std::vector<std::vector<std::int32_t>> prompts = {
+      std::vector<std::int32_t>(17, 65), {}, {65, 66}};
+  std::size_t done = 0;
+  Generator generator(*model, tiny_tokenizer(), DType::f32, 0, 4);
+  const auto texts = generator.generate_all(prompts, greedy({}, 5),
+                                            {.progress = [&](std::size_t n) { done = n; }});
+  EXPECT_EQ(texts[0].text, "");
+  EXPECT_EQ(texts[1].text, "");
+  EXPECT_NE(texts[2].text, "");
+  EXPECT_EQ(done, 1u);
 }
 
 TEST(PromptTokens, BeginWithBosWhereThereIsOne) {

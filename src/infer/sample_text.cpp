@@ -7,11 +7,12 @@ namespace stepstone {
 std::string sample_text(const Transformer& model, const Tokenizer& tokenizer, DType compute,
                         std::string_view prompt, std::int64_t tokens) {
   Generator generator(model, tokenizer, compute);
-  GenerateOptions options;
-  options.max_tokens = tokens;
-  options.stop_tokens = stop_tokens(tokenizer);
-  options.when_full = WhenFull::forget;
-  return std::string(prompt) + generator.generate(prompt_tokens(tokenizer, prompt), options).text;
+  EngineRequest request;
+  request.prompt = prompt_tokens(tokenizer, prompt);
+  request.max_tokens = tokens;
+  request.stop_tokens = stop_tokens(tokenizer);
+  request.when_full = WhenFull::forget;
+  return std::string(prompt) + generator.generate(std::move(request)).text;
 }
 
 }  // namespace stepstone

@@ -109,7 +109,7 @@ class Speedrun {
     eval.seed = options_.seed;
     result_.tasks = evaluate_tasks(stone, eval);
     if (!options_.quiet) fmt::print(stderr, "{}", to_table(result_.tasks));
-    GenerateOptions greedy;
+    EngineRequest greedy;
     greedy.sampling.temperature = 0;
     greedy.max_tokens = 64;
     ChatSession chat(stone, generator, greedy);

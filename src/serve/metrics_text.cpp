@@ -35,11 +35,12 @@ class MetricsWriter {
   void finished(const EngineMetrics& m) {
     constexpr std::string_view kName = "vllm:request_success_total";
     describe("counter", kName, "Requests that ended");
-    for (const FinishReason reason :
-         {FinishReason::stop, FinishReason::length, FinishReason::cancelled, FinishReason::error}) {
-      const std::string_view name = reason == FinishReason::cancelled ? "abort" : name_of(reason);
-      text_ += fmt::format("{}{{{},finished_reason=\"{}\"}} {}\n", kName, label_, name,
-                           m.finished[static_cast<std::size_t>(reason)]);
+    for (const std::string_view name : {"stop", "length", "abort", "error"}) {
+      std::int64_t count = 0;
+      for (std::size_t i = 0; i < kFinishReasons; ++i) {
+        if (api_name(static_cast<FinishReason>(i)) == name) count += m.finished[i];
+      }
+      text_ += fmt::format("{}{{{},finished_reason=\"{}\"}} {}\n", kName, label_, name, count);
     }
   }
   std::string take() { return std::move(text_); }

@@ -35,7 +35,7 @@ Json chat_token(const Tokenizer& tokenizer, const TokenLogprob& t) {
 }
 
 Json finish_name(FinishReason reason) {
-  return reason == FinishReason::none ? Json() : Json(name_of(reason));
+  return reason == FinishReason::none ? Json() : Json(api_name(reason));
 }
 
 }  // namespace

@@ -1,0 +1,64 @@
+#include "infer/step_batch.h"
+
+#include <algorithm>
+
+#include "core/threads.h"
+
+namespace stepstone {
+
+bool StepBatch::holds(const EngineSequence& sequence) const {
+  return std::ranges::any_of(parts, [&](const Part& p) { return p.sequence == &sequence; });
+}
+
+void StepBatch::add(EngineSequence& s, std::int64_t count) {
+  const std::int64_t past = s.cache->length();
+  const auto begin = std::ssize(tokens);
+  for (std::int64_t i = past; i < past + count; ++i) {
+    if (s.wants_logits(i)) logit_rows_.push_back({parts.size(), begin + i - past, i});
+  }
+  const auto piece =
+      s.text().subspan(static_cast<std::size_t>(past), static_cast<std::size_t>(count));
+  tokens.insert(tokens.end(), piece.begin(), piece.end());
+  segments.push_back(static_cast<std::int32_t>(tokens.size()));
+  caches.push_back(&*s.cache);
+  parts.push_back({&s, past, begin, begin + count});
+}
+
+Tensor StepBatch::gather_rows(const Tensor& hidden) const {
+  const std::int64_t count = std::ssize(logit_rows_);
+  const Tensor rows = Tensor::empty({count, hidden.dim(1)}, hidden.dtype());
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t row = logit_rows_[static_cast<std::size_t>(i)].row;
+    rows.slice(i, i + 1).copy_from(hidden.slice(row, row + 1));
+  }
+  return rows;
+}
+
+void StepBatch::use_logits(const Tensor& logits) {
+  parallel_for(std::ssize(parts), 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t p = first; p < last; ++p) {
+      Part& part = parts[static_cast<std::size_t>(p)];
+      try {
+        use_logits_of(static_cast<std::size_t>(p), logits);
+      } catch (const std::exception& e) {
+        part.error = e.what();
+      }
+    }
+  });
+}
+
+void StepBatch::use_logits_of(std::size_t part, const Tensor& logits) {
+  EngineSequence& s = *parts[part].sequence;
+  const auto rows = std::ranges::equal_range(logit_rows_, part, {}, &LogitRow::part);
+  for (const LogitRow& r : rows) {
+    const std::int64_t at = &r - logit_rows_.data();
+    const auto row = logits.slice(at, at + 1).span<float>();
+    if (r.position + 1 == s.length()) {
+      s.draw(row);
+    } else {
+      s.score_prompt(r.position, row);
+    }
+  }
+}
+
+}  // namespace stepstone

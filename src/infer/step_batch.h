@@ -1,0 +1,44 @@
+// What one step of a scheduler computes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "infer/engine_sequence.h"
+
+namespace stepstone {
+
+class StepBatch {
+ public:
+  struct Part {
+    EngineSequence* sequence;
+    std::int64_t past, begin, end;  // positions cached before; rows of the batch
+    std::int64_t drawn = 0;         // tokens before the step
+    std::string error = {};
+  };
+
+  bool holds(const EngineSequence& sequence) const;
+  // The next `count` tokens of a sequence, for which its cache has room.
+  void add(EngineSequence& sequence, std::int64_t count);
+
+  // The rows of [rows, hidden] whose logits are needed; none: an empty tensor.
+  bool wants_logits() const { return !logit_rows_.empty(); }
+  Tensor gather_rows(const Tensor& hidden) const;
+  // Draws and scores from their logits, the sequences side by side.
+  void use_logits(const Tensor& logits);
+
+  std::vector<Part> parts;
+  std::vector<std::int32_t> tokens, segments = {0};
+  std::vector<KvCache*> caches;
+
+ private:
+  struct LogitRow {
+    std::size_t part;
+    std::int64_t row, position;
+  };
+  void use_logits_of(std::size_t part, const Tensor& logits);
+
+  std::vector<LogitRow> logit_rows_;  // by part
+};
+
+}  // namespace stepstone
