@@ -55,7 +55,7 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
     return verb.add_option_function<std::string>(
         flag,
         [&o, file, make](const std::string& text) {
-          o.grammar = std::make_shared<const Grammar>(make(file ? read_file(text) : text));
+          o.grammar = std::make_shared<const Grammar>(make(file ? read_input(text) : text));
         },
         help);
   };

@@ -11,6 +11,7 @@
 #include "core/suggest.h"
 #include "core/threads.h"
 #include "core/version.h"
+#include "flag_rules.h"
 #include "io/mapped_file.h"
 #include "verbs.h"
 
@@ -63,6 +64,7 @@ int main(int argc, char** argv) {
           add_chat, add_serve, add_runs, add_bench, add_import, add_export, add_quantize}) {
       add(app);
     }
+    apply_flag_rules(app);
     app.parse(argc, argv);
     return flushed(exit_status);
   } catch (const CLI::ParseError& e) {
@@ -70,7 +72,7 @@ int main(int argc, char** argv) {
     if (const std::string hint = verb_hint(app, argc, argv); !hint.empty()) {
       return complain(hint.c_str(), 2);
     }
-    return complain(e.what(), 2);
+    return complain(complaint(e).c_str(), 2);
   } catch (const stepstone::UsageError& e) {
     return complain(e.what(), 2);
   } catch (const stepstone::Error& e) {

@@ -2,7 +2,26 @@
 
 #include <cstdio>
 
+#include "infer/sample_text.h"
+
 namespace stepstone::cli {
+namespace {
+
+constexpr std::int64_t kSampleTokens = 200;
+
+}  // namespace
+
+// A prompt that the model cannot read is no reason to stop training.
+SampleFn RunFlags::sampler_of(std::string prompt) {
+  return [prompt = std::move(prompt)](const Transformer& model, const Tokenizer& tokenizer,
+                                      DType compute) {
+    try {
+      return sample_text(model, tokenizer, compute, prompt, kSampleTokens);
+    } catch (const Error& error) {
+      return fmt::format("(no sample: {})", error.what());
+    }
+  };
+}
 
 void RunFlags::finish(const TrainOutcome& outcome) const {
   if (outcome.signal != 0) exit_status = 128 + outcome.signal;

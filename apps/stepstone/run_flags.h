@@ -1,6 +1,7 @@
 // Flags that train and tune share.
 #pragma once
 
+#include "train/pretrain.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
 #include "verbs.h"
@@ -12,6 +13,8 @@ struct RunFlags {
   std::vector<std::string> overrides, data;
   bool resume = false, quiet = false, json = false;
 
+  // Makes the texts that train.sample_every asks for.
+  static SampleFn sampler_of(std::string prompt);
   // Fills a PretrainRequest or FinetuneRequest.
   template <typename Request>
   void apply_to(Request& request) const {
@@ -25,6 +28,9 @@ struct RunFlags {
     request.out = out;
     request.resume = resume;
     request.quiet = quiet;
+    if (request.recipe.train.sample_every > 0) {
+      request.sample = sampler_of(request.recipe.sample_prompt);
+    }
   }
   // Sets the exit status and prints the outcome if asked for.
   void finish(const TrainOutcome& outcome) const;

@@ -37,7 +37,7 @@ void print_usage(const EngineUsage& u) {
 void run(const PromptFlags& flags) {
   flags.request.sampling.validate();
   const std::string prompt =
-      flags.file.empty() ? flags.prompt : read_file(flags.file, kMaxPromptFile);
+      flags.file.empty() ? flags.prompt : read_input(flags.file, kMaxPromptFile);
   Stone stone = load_stone(flags.model);
   Generator generator(stone, flags.context);
   EngineRequest request = flags.request;
@@ -76,7 +76,8 @@ void add_generate(CLI::App& app) {
       "the older half of the text is forgotten, and generation goes on.");
   auto* prompt = verb->add_option("-p,--prompt", flags->prompt,
                                   "The text to continue (default: begin a new text)");
-  verb->add_option("-f,--file", flags->file, "Read the prompt from a file")->excludes(prompt);
+  verb->add_option("-f,--file", flags->file, "Read the prompt from a file; -: standard input")
+      ->excludes(prompt);
   add_generate_flags(*verb, *flags);
   verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on past the end of the document");
   verb->add_flag("--echo", flags->echo, "Print the prompt too");

@@ -1,6 +1,4 @@
 // stepstone tokenizer train | encode | decode | info
-#include <unistd.h>
-
 #include "data/readers.h"
 #include "io/file.h"
 #include "io/utf8.h"
@@ -23,21 +21,9 @@ struct TokenizerFlags {
   bool control = false, skip_control = false, pieces = false, json = false;
 };
 
-std::string read_standard_input() {
-  std::string text;
-  char bytes[65536];
-  for (;;) {
-    const ssize_t n = ::read(STDIN_FILENO, bytes, sizeof bytes);
-    if (n < 0) throw IoError("read", "standard input", errno);
-    if (n == 0) return text;
-    text.append(bytes, static_cast<std::size_t>(n));
-    require(text.size() <= kReadFileLimit, "standard input: more than {} bytes", kReadFileLimit);
-  }
-}
-
 std::string input(const TokenizerFlags& flags, bool given) {
   if (given) return flags.text;
-  return flags.file.empty() ? read_standard_input() : read_file(flags.file);
+  return read_input(flags.file.empty() ? "-" : flags.file);
 }
 
 // Documents as text; the messages of a chat one after another.
@@ -137,7 +123,8 @@ void add_tokenizer(CLI::App& app) {
 
   part = add_part(*verb, *flags, "encode", "Token ids of a text");
   auto* text = part->add_option("-p,--prompt", flags->text, "The text (default: standard input)");
-  part->add_option("-f,--file", flags->file, "Read the text from a file")->excludes(text);
+  part->add_option("-f,--file", flags->file, "Read the text from a file; -: standard input")
+      ->excludes(text);
   part->add_flag("--control", flags->control, "Recognise control tokens such as <|im_end|>");
   part->add_flag("--pieces", flags->pieces, "One token a line, with its text");
   part->callback([flags, text] { encode(*flags, text->count() > 0); });

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "data/utf8.h"
 #include "io/compress.h"
+#include "io/json.h"
 
 namespace fs = std::filesystem;
 
@@ -211,6 +212,8 @@ class DocumentReader::JsonLinesSource : public Source {
     // The window keeps simdjson's padding behind every line.
     const auto error = parser_.parse(line.data(), line.size(), false).get(root);
     if (error != simdjson::SUCCESS) {
+      // The slower parser says what is wrong, and where in the line.
+      parse_json(line, where(), {.max_bytes = options_.max_line_bytes});
       fail("JSON", fmt::format("does not parse: {}", simdjson::error_message(error)));
     }
     simdjson::dom::object object;

@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::message_of;
 using testing::put;
 using testing::ScratchFolder;
@@ -98,7 +99,7 @@ TEST(Readers, BadLinesAreNamed) {
     std::string line;
     const char* field;
   } cases[] = {
-      {"{\"text\": \"a\"", "JSON"},
+      {"{\"text\": \"a\"", "text"},
       {"{\"text\": \"a\"} x", "JSON"},
       {"nonsense", "JSON"},
       {"[1]", "JSON"},
@@ -117,7 +118,7 @@ TEST(Readers, BadLinesAreNamed) {
       {"{\"messages\": [{\"content\":\"a\"}]}", "messages[0].role"},
       {"{\"messages\": [{\"role\":\"boss\",\"content\":\"a\"}]}", "messages[0].role"},
       {"{\"messages\": [{\"role\":\"user\",\"content\":[]}]}", "messages[0].content"},
-      {"{\"text\": " + deep + "}", "JSON"},
+      {"{\"text\": " + deep + "}", "text[0][0]"},
   };
   for (const auto& c : cases) {
     put(scratch / "a.jsonl", "{\"text\":\"fine\"}\n" + c.line + "\n");
@@ -131,8 +132,8 @@ TEST(Readers, BadLinesAreNamed) {
       }
     });
     EXPECT_THAT(message, HasSubstr("a.jsonl:2")) << c.line.substr(0, 80);
-    const bool surrogate = c.line.find("ud800") != std::string::npos;
-    EXPECT_EQ(field, surrogate ? "JSON" : c.field) << c.line.substr(0, 80);
+    EXPECT_TRUE(field.starts_with(c.field)) << c.line.substr(0, 80) << field;
+    EXPECT_THAT(message, Not(HasSubstr("TAPE_ERROR")));
   }
 }
 

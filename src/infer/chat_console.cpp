@@ -24,12 +24,14 @@ class Loop {
     if (console_.terminal) console_.notes("Write a message, or /help. Ctrl-D ends.\n");
     for (std::string line;;) {
       if (console_.terminal) console_.notes("> ");
-      switch (console_.read(line)) {
+      const InputLines::Result result = console_.read(line);
+      ++line_number_;
+      switch (result) {
         case InputLines::Result::line:
           if (!handle(line)) return true;
           break;
         case InputLines::Result::too_long:
-          console_.notes("that line is too long (the limit is 1 MiB); it was not sent\n");
+          refuse("that line is too long (the limit is 1 MiB); it was not sent");
           break;
         case InputLines::Result::interrupted:
           if (!console_.terminal) return false;
@@ -52,9 +54,23 @@ class Loop {
       answer(
           [&](const auto& on_text) { return session_.ask(line, on_text, console_.interrupted); });
     } catch (const Error& error) {
-      console_.notes(fmt::format("{}\n", error.what()));
+      if (line.front() == '/') {
+        console_.notes(fmt::format("{}\n", error.what()));
+      } else {
+        refuse(error.what());
+      }
     }
     return true;
+  }
+
+  // A message that gets no answer. A program at the other end gets an empty line for it.
+  void refuse(std::string_view why) {
+    if (console_.terminal) {
+      console_.notes(fmt::format("{}\n", why));
+    } else {
+      console_.notes(fmt::format("line {}: {}\n", line_number_, why));
+      console_.out("\n");
+    }
   }
 
   bool command(const std::string& line) {
@@ -118,6 +134,7 @@ class Loop {
   ChatSession& session_;
   const ChatConsole& console_;
   std::size_t dropped_ = 0;
+  std::int64_t line_number_ = 0;  // of the input
 };
 
 }  // namespace

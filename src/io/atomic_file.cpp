@@ -10,7 +10,11 @@
 namespace stepstone {
 
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
-  if (kind_of(target_) == FileKind::folder) throw IoError("write", target_.string(), EISDIR);
+  const FileKind kind = kind_of(target_);
+  if (kind == FileKind::folder) throw IoError("write", target_.string(), EISDIR);
+  // A rename would put a file in place of /dev/null.
+  require(kind != FileKind::other,
+          "{}: is a pipe or a device; a file is written whole or not at all", target_.string());
   sweep_temporaries(target_);
   temporary_ = create_temporary_file(target_);
 }

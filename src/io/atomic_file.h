@@ -13,7 +13,8 @@ namespace stepstone {
 
 // Writes beside `target`; commit() makes the bytes durable and then gives them the name, replacing
 // an older file in one step. Without commit(), and after any failure, nothing is left behind and
-// an older file is as it was. Every failure is an IoError naming `target`.
+// an older file is as it was. Folders above `target` are made as needed. Every failure is an
+// IoError naming `target`; a target that is a pipe or a device is an Error.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);

@@ -46,13 +46,15 @@ TEST(AtomicFile, AppearsWholeOrNotAtAll) {
   EXPECT_EQ(folder.listing(), "a");
 }
 
-TEST(AtomicFile, RefusesFolderAndMissingParent) {
+TEST(AtomicFile, RefusesFoldersAndMakesParents) {
   ScratchFolder folder;
   fs::create_directory(folder / "d");
   EXPECT_THROW(AtomicFile(folder / "d"), IoError);
-  const std::string message = message_of<IoError>([&] { write_file(folder / "no/such", "x"); });
-  EXPECT_NE(message.find((folder / "no/such").string()), std::string::npos);
-  EXPECT_EQ(folder.listing(), "d");
+  write_file(folder / "no/such", "x");
+  EXPECT_EQ(read_file(folder / "no/such"), "x");
+  const std::string message = message_of<IoError>([&] { write_file(folder / "no/such/x", "x"); });
+  EXPECT_NE(message.find((folder / "no/such/x").string()), std::string::npos);
+  EXPECT_EQ(folder.listing(), "d no");
 }
 
 TEST(AtomicFile, LongNames) {

@@ -19,7 +19,7 @@ inline constexpr const char* kManifestName = "manifest.json";
 // folder is as it was. Failures are IoErrors.
 class AtomicFolder {
  public:
-  // `target`'s parent must exist.
+  // Folders above `target` are made as needed.
   explicit AtomicFolder(std::filesystem::path target);
   AtomicFolder(const AtomicFolder&) = delete;
   AtomicFolder& operator=(const AtomicFolder&) = delete;

@@ -27,6 +27,7 @@ class PieceReader {
  public:
   explicit PieceReader(const std::filesystem::path& path)
       : file_(File::open(path)), buffer_(kBuffer) {
+    file_.require_regular();  // corpora are read more than once
     refill();
   }
 

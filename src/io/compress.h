@@ -15,7 +15,7 @@ struct DecompressLimits {
   // Output per input byte, once `free_bytes` are out. Text compresses 3 to 100 times, a bomb a
   // million times.
   std::uint64_t max_ratio = 1000;
-  std::uint64_t free_bytes = std::uint64_t{1} << 30;
+  std::uint64_t free_bytes = std::uint64_t{64} << 20;
 };
 
 class InputStream {

@@ -15,6 +15,28 @@ namespace {
 // One call moves at most 0x7ffff000 bytes on Linux; smaller pieces keep signals responsive.
 constexpr std::size_t kPiece = std::size_t{1} << 26;
 
+// Names under which a process finds what it was given open.
+bool is_given_descriptor(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  return name == "/dev/stdin" || name.starts_with("/dev/fd/") || name.starts_with("/proc/self/fd/");
+}
+
+void check_kind(int descriptor, const std::filesystem::path& path, const std::string& name,
+                bool folder) {
+  struct stat info {};
+  if (::fstat(descriptor, &info) != 0) throw IoError("open", name, errno);
+  if (S_ISREG(info.st_mode)) return;
+  if (S_ISDIR(info.st_mode)) {
+    if (!folder) throw IoError("open", name, EISDIR);
+    return;
+  }
+  const bool given = is_given_descriptor(path) && (S_ISFIFO(info.st_mode) || ::isatty(descriptor));
+  require(given, "{}: is a {}, not a file", name,
+          S_ISFIFO(info.st_mode)   ? "named pipe"
+          : S_ISSOCK(info.st_mode) ? "socket"
+                                   : "device");
+}
+
 }  // namespace
 
 File File::open(const std::filesystem::path& path, int flags, unsigned mode,
@@ -22,16 +44,30 @@ File File::open(const std::filesystem::path& path, int flags, unsigned mode,
   const std::filesystem::path& name = shown.empty() ? path : shown;
   int descriptor;
   do {
-    descriptor = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+    descriptor = ::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, mode);
   } while (descriptor < 0 && errno == EINTR);
   if (descriptor < 0) throw IoError("open", name.string(), errno);
   File file(descriptor, name);
-  struct stat info {};
-  if (::fstat(descriptor, &info) != 0) throw IoError("open", name.string(), errno);
-  if (S_ISDIR(info.st_mode) && !(flags & O_DIRECTORY)) {
-    throw IoError("open", name.string(), EISDIR);
+  check_kind(descriptor, path, name.string(), flags & O_DIRECTORY);
+  // Only the opening must not wait.
+  const int status = ::fcntl(descriptor, F_GETFL);
+  if (status < 0 || ::fcntl(descriptor, F_SETFL, status & ~O_NONBLOCK) < 0) {
+    throw IoError("open", name.string(), errno);
   }
   return file;
+}
+
+File File::standard_input() {
+  const int descriptor = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+  if (descriptor < 0) throw IoError("open", "standard input", errno);
+  return {descriptor, "standard input"};
+}
+
+void File::require_regular() const {
+  struct stat info {};
+  if (::fstat(descriptor_, &info) != 0) throw IoError("stat", path_.string(), errno);
+  require(S_ISREG(info.st_mode), "{}: is a pipe; a file is needed, which can be read again",
+          path_.string());
 }
 
 File::File(File&& other) noexcept
@@ -105,12 +141,13 @@ FileKind kind_of(const std::filesystem::path& path) {
                                  : FileKind::other;
 }
 
-std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
-  const File file = File::open(path);
+namespace {
+
+std::string read_all(const File& file, std::uint64_t max_bytes) {
   const std::uint64_t expected = file.size();
   const auto check = [&](std::uint64_t size) {
     if (size > max_bytes) {
-      throw FormatError(path.string(), "file size",
+      throw FormatError(file.path().string(), "file size",
                         fmt::format("larger than the limit of {} bytes", max_bytes));
     }
   };
@@ -124,6 +161,16 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes
     text.append(more, n);
   }
   return text;
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
+  return read_all(File::open(path), max_bytes);
+}
+
+std::string read_input(const std::filesystem::path& path, std::uint64_t max_bytes) {
+  return read_all(path == "-" ? File::standard_input() : File::open(path), max_bytes);
 }
 
 void sync_folder(const std::filesystem::path& folder) {

@@ -14,7 +14,9 @@ namespace stepstone {
 class File {
  public:
   // `flags` and `mode` as of open(2); O_CLOEXEC is added. `shown` is the path that errors name,
-  // where it differs from the one opened (a temporary file shows its target).
+  // where it differs from the one opened (a temporary file shows its target). Never waits: a named
+  // pipe, a device or a socket is an Error. What this process was given open (/dev/stdin,
+  // /dev/fd/N: a shell's <(…)) may be a pipe.
   static File open(const std::filesystem::path& path, int flags = 0, unsigned mode = 0666,
                    const std::filesystem::path& shown = {});
 
@@ -23,6 +25,11 @@ class File {
   File& operator=(File&& other) noexcept;
   ~File();
 
+  // A copy of the descriptor, which errors call "standard input".
+  static File standard_input();
+
+  // Throws Error for a pipe.
+  void require_regular() const;
   // Reads until `size` bytes or the end of the file; returns the number read.
   std::size_t read(void* data, std::size_t size) const;
   // Writes all of it.
@@ -53,6 +60,9 @@ inline constexpr std::uint64_t kReadFileLimit = std::uint64_t{1} << 30;
 
 // The whole file. Throws IoError, or FormatError(field "file size") beyond `max_bytes`.
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes = kReadFileLimit);
+
+// The same for what a person named: "-" is standard input.
+std::string read_input(const std::filesystem::path& path, std::uint64_t max_bytes = kReadFileLimit);
 
 // Makes a folder's entries durable (fsync of the folder).
 void sync_folder(const std::filesystem::path& folder);

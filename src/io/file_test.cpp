@@ -1,5 +1,12 @@
 #include "io/file.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "io/atomic_file.h"
 #include "io/mapped_file.h"
 #include "io/paths.h"
 #include "io/test_support.h"
@@ -35,6 +42,37 @@ TEST(File, RefusesTooLargeMissingAndFolder) {
   EXPECT_NE(missing.find("No such file"), std::string::npos);
   EXPECT_NE(message_of<IoError>([&] { read_file(folder.path()); }).find("directory"),
             std::string::npos);
+}
+
+// Nothing waits for a writer that never comes.
+TEST(File, RefusesWhatIsNoFile) {
+  const ScratchFolder folder;
+  const auto pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(message_of<Error>([&] { read_file(pipe); }),
+            pipe.string() + ": is a named pipe, not a file");
+  EXPECT_THROW(MappedFile::open(pipe), Error);
+  EXPECT_EQ(message_of<Error>([] { read_file("/dev/zero"); }),
+            "/dev/zero: is a device, not a file");
+  EXPECT_THROW(AtomicFile("/dev/null"), Error);
+}
+
+// A pipe that a shell has opened is read to its end, but not mapped.
+TEST(File, ReadsAPipeThatWasGiven) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const std::string name = fmt::format("/dev/fd/{}", ends[0]);
+  EXPECT_THROW(MappedFile::open(name), Error);
+  std::thread writer([&] {
+    for (int i = 0; i < 3; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      EXPECT_EQ(::write(ends[1], "text\n", 5), 5);
+    }
+    ::close(ends[1]);
+  });
+  EXPECT_EQ(read_file(name), "text\ntext\ntext\n");
+  writer.join();
+  ::close(ends[0]);
 }
 
 TEST(MappedFile, SmallAndLarge) {

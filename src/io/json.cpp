@@ -1,18 +1,87 @@
 #include "io/json.h"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include "io/file.h"
+#include "io/utf8.h"
 
 namespace stepstone {
 namespace {
 
+constexpr std::string_view kBlank = " \t\r\n";
+
+// What nlohmann-json says of a string or number that is none, and what we say.
+struct Malformed {
+  std::string_view theirs, ours;
+};
+constexpr Malformed kMalformed[] = {
+    {"missing closing quote", "a string without its closing quote"},
+    {"ill-formed UTF-8", "a string that is not UTF-8"},
+    {"control character", "a control character in a string, which must be escaped"},
+    {"surrogate", "half of a surrogate pair"},
+    {"backslash", "an unknown escape in a string"},
+    {"hex digits", "an escape \\u without its four digits"},
+    {"number overflow", "a number beyond the range of a double"},
+    {"invalid number", "a malformed number"},
+    {"invalid BOM", "a damaged byte order mark"},
+};
+
+// Bytes of the input that a token has: control characters are written out in it, as <U+0000>.
+std::size_t token_length(std::string_view token) {
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < token.size(); ++length) i += token.substr(i, 3) == "<U+" ? 8 : 1;
+  return length;
+}
+
+bool is_word(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return std::isalnum(byte) || byte >= 0x80 || c == '+' || c == '-' || c == '.' || c == '_';
+}
+
+// Where the token lies that ends at or before byte `read` and was not expected there.
+std::pair<std::size_t, std::size_t> faulty_token(std::string_view text, std::size_t read) {
+  const auto word_before = [&](std::size_t end) {
+    std::size_t begin = end;
+    while (begin > 0 && is_word(text[begin - 1])) --begin;
+    return begin;
+  };
+  if (read == 0) return {0, 0};
+  std::size_t begin = word_before(read), end = read;
+  if (begin == read) {
+    // A character that is no word: it may have cut short a literal before it, as in "tru}".
+    const std::size_t word = word_before(read - 1);
+    const bool cut_literal =
+        word < read - 1 && std::isalpha(static_cast<unsigned char>(text[word]));
+    if (!cut_literal) return {read - 1, read};
+    begin = word;
+    end = read - 1;
+  }
+  while (end < text.size() && is_word(text[end])) ++end;
+  return {begin, end};
+}
+
+// The string that ends before byte `read`, if one does.
+std::optional<std::size_t> string_before(std::string_view text, std::size_t read) {
+  if (read < 2 || text[read - 1] != '"') return std::nullopt;
+  const auto begin = text.find_last_of('"', read - 2);
+  return begin == std::string_view::npos ? std::nullopt : std::optional(begin);
+}
+
+std::string shortened(std::string_view token) {
+  constexpr std::size_t kMost = 24;
+  return token.size() <= kMost ? to_utf8_lossy(token) : to_utf8_lossy(token.substr(0, kMost)) + "…";
+}
+
 // Builds the document from parse events on an explicit stack, and refuses what the limits forbid.
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  Builder(std::string_view file, const JsonLimits& limits) : file_(file), limits_(limits) {}
+  Builder(std::string_view text, std::string_view file, const JsonLimits& limits)
+      : text_(text), file_(file), limits_(limits) {}
 
   Json take() { return std::move(root_); }
 
@@ -32,20 +101,54 @@ class Builder : public nlohmann::json_sax<Json> {
     auto [place, added] = stack_.back()->get_ref<Json::object_t&>().try_emplace(name, nullptr);
     slot_ = &place->second;
     key_ = name;
+    after_key_ = true;
     if (!added) fail("duplicate key");
     return true;
   }
 
-  bool parse_error(std::size_t position, const std::string&,
+  // `position`: bytes read, the faulty token among them.
+  bool parse_error(std::size_t position, const std::string& token,
                    const nlohmann::detail::exception& error) override {
-    // "[json.exception.…] parse error at line 1, column 2: syntax error while …"
-    std::string why = error.what();
-    if (const auto cut = why.find("] "); cut != std::string::npos) why.erase(0, cut + 2);
-    throw FormatError(file_, path(), why, limits_.first_byte + position);
+    const std::size_t read = std::min(position, text_.size());
+    for (const Malformed& m : kMalformed) {
+      if (std::string_view(error.what()).find(m.theirs) == std::string::npos) continue;
+      complain(std::string(m.ours), read - std::min(read, token_length(token)));
+    }
+    const bool ended = position > text_.size() || text_.find_last_not_of(kBlank) + 1 < read;
+    auto [begin, end] = faulty_token(text_, read);
+    if (const auto start = string_before(text_, read)) begin = *start;
+    if (ended) begin = end = text_.size();
+    const std::string found =
+        ended ? "but the text ends"
+              : fmt::format("found '{}'", shortened(text_.substr(begin, end - begin)));
+    complain(fmt::format("expected {}, {}", expected_at(begin), found), begin);
   }
 
  private:
+  [[noreturn]] void complain(const std::string& problem, std::size_t offset) const {
+    std::string line;
+    if (text_.find('\n') != std::string_view::npos) {
+      const auto end = text_.begin() + static_cast<std::ptrdiff_t>(offset);
+      line = fmt::format("line {}: ", 1 + std::count(text_.begin(), end, '\n'));
+    }
+    throw FormatError(file_, path(), line + problem, limits_.first_byte + offset);
+  }
+
+  std::string_view expected_at(std::size_t offset) const {
+    const auto before = text_.substr(0, offset).find_last_not_of(kBlank);
+    const char last = before == std::string_view::npos ? '\0' : text_[before];
+    const bool in_object = !stack_.empty() && stack_.back()->is_object();
+    if (stack_.empty()) return values_ == 0 ? "a value" : "the end of the text";
+    if (last == ':') return "a value";
+    if (last == '[') return "a value or ']'";
+    if (last == '{') return "a key in quotes or '}'";
+    if (last == ',') return in_object ? "a key in quotes" : "a value";
+    if (in_object && after_key_) return "':'";
+    return in_object ? "',' or '}'" : "',' or ']'";
+  }
+
   Json* add(Json&& value, bool) {
+    after_key_ = false;
     if (++values_ > limits_.max_values) {
       fail(fmt::format("more than {} values", limits_.max_values));
     }
@@ -93,6 +196,9 @@ class Builder : public nlohmann::json_sax<Json> {
         result += (result.empty() ? "" : ".") + name;
       }
     }
+    constexpr std::size_t kMost = 120;
+    if (result.size() > kMost)
+      result = result.substr(0, utf8_whole_prefix(result.substr(0, kMost))) + "…";
     return result.empty() ? "JSON" : result;
   }
 
@@ -100,7 +206,7 @@ class Builder : public nlohmann::json_sax<Json> {
     throw FormatError(file_, path(), problem);
   }
 
-  std::string_view file_;
+  std::string_view text_, file_;
   JsonLimits limits_;
   Json root_;
   // The containers that are open, and the key (empty in an array) under which each stands. Pointers
@@ -108,6 +214,7 @@ class Builder : public nlohmann::json_sax<Json> {
   std::vector<Json*> stack_;
   std::vector<std::string> names_;
   std::string key_;
+  bool after_key_ = false;
   Json* slot_ = nullptr;
   std::uint64_t values_ = 0;
 };
@@ -140,7 +247,7 @@ Json parse_json(std::string_view text, std::string_view file, const JsonLimits& 
     throw FormatError(file, "JSON", "NUL byte", limits.first_byte + nul);
   }
   if (is_lfs_pointer(text)) throw FormatError(file, "JSON", kLfsProblem);
-  Builder builder(file, limits);
+  Builder builder(text, file, limits);
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
 }
@@ -155,8 +262,8 @@ std::string dump_json(const Json& value, int indent) {
                       limit);
   try {
     return value.dump(indent);
-  } catch (const Json::type_error& error) {
-    throw UsageError(fmt::format("JSON cannot be written: {}", error.what()));
+  } catch (const Json::type_error&) {
+    throw UsageError("JSON cannot be written: a string is not UTF-8");
   }
 }
 

@@ -42,7 +42,32 @@ TEST(Json, RefusesWithFieldAndOffset) {
   EXPECT_EQ(mismatch("{\"a\": \"\xed\xa0\x80\"}", "a"), "");
   const std::string message =
       message_of<FormatError>([&] { parse_json(R"({"a": ?})", "some.json"); });
-  EXPECT_TRUE(message.starts_with("some.json: a (byte 7): ")) << message;
+  EXPECT_TRUE(message.starts_with("some.json: a (byte 6): ")) << message;
+}
+
+// In our words: what was expected, what was there, where.
+TEST(Json, SaysWhatWasExpected) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "f: JSON (byte 0): expected a value, but the text ends"},
+      {"{\"a\": tru }", "f: a (byte 6): expected a value, found 'tru'"},
+      {"{\"a\": 1,}", "f: a (byte 8): expected a key in quotes, found '}'"},
+      {"{\n\"a\" 1}", "f: a (byte 6): line 2: expected ':', found '1'"},
+      {"{a: 1}", "f: JSON (byte 1): expected a key in quotes or '}', found 'a'"},
+      {"[1 2]", "f: [0] (byte 3): expected ',' or ']', found '2'"},
+      {"[1,\n\n", "f: [0] (byte 5): line 3: expected a value, but the text ends"},
+      {"[1] x", "f: JSON (byte 4): expected the end of the text, found 'x'"},
+      {"{\"a\": \"b", "f: a (byte 6): a string without its closing quote"},
+      {"[\"\x01\"]", "f: [0] (byte 1): a control character in a string, which must be escaped"},
+      {"[\"\\q\"]", "f: [0] (byte 1): an unknown escape in a string"},
+      {"[\"\\u12x\"]", "f: [0] (byte 1): an escape \\u without its four digits"},
+      {"[\"\\udc00\"]", "f: [0] (byte 1): half of a surrogate pair"},
+      {"[\"\xff\"]", "f: [0] (byte 1): a string that is not UTF-8"},
+      {"[-]", "f: [0] (byte 1): a malformed number"},
+      {"[1e999]", "f: [0] (byte 1): a number beyond the range of a double"},
+  };
+  for (const auto& [text, message] : cases) {
+    EXPECT_EQ(message_of<FormatError>([&] { parse_json(text, "f"); }), message) << text;
+  }
 }
 
 TEST(Json, TruncatedAtEveryByte) {

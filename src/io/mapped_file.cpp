@@ -74,6 +74,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
 }
 
 MappedFile::MappedFile(File file) : file_(std::move(file)), size_(file_.size()) {
+  file_.require_regular();
   if (size_ > kCopyBelow) {
     void* data = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
                         file_.descriptor(), 0);

@@ -37,9 +37,16 @@ bool lock_new(const File& file) {
 
 constexpr int kTries = 1000;
 
+void make_parent(const fs::path& target) {
+  std::error_code error;
+  fs::create_directories(parent_folder(target), error);
+  if (error) throw IoError("create the folder of", target.string(), error.value());
+}
+
 }  // namespace
 
 Temporary create_temporary_file(const fs::path& target) {
+  make_parent(target);
   for (int i = 0; i < kTries; ++i) {
     const fs::path path = next_name(target);
     try {
@@ -53,6 +60,7 @@ Temporary create_temporary_file(const fs::path& target) {
 }
 
 Temporary create_temporary_folder(const fs::path& target) {
+  make_parent(target);
   for (int i = 0; i < kTries; ++i) {
     const fs::path path = next_name(target);
     if (::mkdir(path.c_str(), 0777) != 0) {

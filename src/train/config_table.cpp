@@ -17,7 +17,7 @@ namespace stepstone {
 struct ConfigTable::Impl {
   std::string name;
   toml::table table;
-  std::set<std::string, std::less<>> asked;
+  std::set<std::string, std::less<>> asked, overridden;
 
   const toml::node* find(std::string_view key) {
     asked.emplace(key);
@@ -47,7 +47,8 @@ toml::table parse_toml(std::string_view text, std::string_view name) {
   }
 }
 
-void merge_override(toml::table& table, const std::string& text) {
+// Returns the key.
+std::string merge_override(toml::table& table, const std::string& text) {
   const auto equals = text.find('=');
   require<UsageError>(equals != std::string::npos && equals > 0,
                       "override \"{}\": expected key=value", text);
@@ -68,6 +69,7 @@ void merge_override(toml::table& table, const std::string& text) {
     begin = dot + 1;
   }
   at->insert_or_assign(key.substr(begin), *parsed.get("value"));
+  return key;
 }
 
 nlohmann::json json_of(const toml::node& node) {
@@ -110,7 +112,10 @@ ConfigTable ConfigTable::parse(std::string_view text, std::string_view name,
   auto impl = std::make_unique<Impl>();
   impl->name = name;
   impl->table = parse_toml(text, name);
-  for (const std::string& text_override : overrides) merge_override(impl->table, text_override);
+  for (const std::string& text_override : overrides) {
+    const std::string key = merge_override(impl->table, text_override);
+    require<UsageError>(impl->overridden.insert(key).second, "{}: given twice", key);
+  }
   return ConfigTable(std::move(impl));
 }
 
@@ -190,6 +195,10 @@ std::vector<double> ConfigTable::reals(std::string_view key) {
 }
 
 bool ConfigTable::has(std::string_view key) { return impl_->find(key) != nullptr; }
+
+void ConfigTable::refuse_idle_override(std::string_view key, std::string_view why) const {
+  require<UsageError>(!impl_->overridden.contains(key), "{}: has no effect: {}", key, why);
+}
 
 void ConfigTable::refuse_unknown() const {
   std::vector<std::string> keys;

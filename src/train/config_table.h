@@ -16,7 +16,8 @@ namespace stepstone {
 class ConfigTable {
  public:
   // Reads TOML; each override is "section.key=value", its value TOML or a bare string. Throws
-  // FormatError with the line for bad TOML, UsageError for a bad override.
+  // FormatError with the line for bad TOML, UsageError for a bad override and for a key given
+  // twice.
   static ConfigTable load(const std::filesystem::path& file,
                           std::span<const std::string> overrides);
   static ConfigTable parse(std::string_view text, std::string_view name,
@@ -33,6 +34,8 @@ class ConfigTable {
   std::vector<std::string> strings(std::string_view key);  // an array, or one string
   std::vector<double> reals(std::string_view key);
   bool has(std::string_view key);
+  // Throws UsageError when an override sets `key`, which has no effect, for the reason `why`.
+  void refuse_idle_override(std::string_view key, std::string_view why) const;
 
   // Throws UsageError for the first key that nothing has asked for, with a suggestion.
   void refuse_unknown() const;

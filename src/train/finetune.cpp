@@ -36,10 +36,22 @@ std::unique_ptr<Transformer> with_vocabulary(std::unique_ptr<Transformer> model,
   return larger;
 }
 
+// Model and tokenizer are the stone's, so a recipe must not seem to choose them.
+void refuse_model_keys(const Recipe& recipe) {
+  for (const char* section : {"model", "tokenizer"}) {
+    const auto found = recipe.source.find(section);
+    if (found == recipe.source.end() || found->empty()) continue;
+    throw UsageError(fmt::format(
+        "{}.{}: tuning takes the model and its tokenizer as they are; leave the key out", section,
+        found->begin().key()));
+  }
+}
+
 }  // namespace
 
 TrainOutcome finetune(const FinetuneRequest& request) {
   Recipe recipe = request.recipe;
+  refuse_model_keys(recipe);
   require<UsageError>(recipe.data.mode == "documents",
                       "data.mode: chats are packed as \"documents\", not \"{}\"", recipe.data.mode);
   const RunFolder folder(request.out, request.resume);

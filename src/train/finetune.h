@@ -8,7 +8,7 @@
 namespace stepstone {
 
 struct FinetuneRequest {
-  Recipe recipe;  // its [model] and [tokenizer] sections are the stone's
+  Recipe recipe;  // without [model] and [tokenizer], which are the stone's: else UsageError
   std::filesystem::path stone, out;
   bool resume = false;
   bool quiet = false;

@@ -43,6 +43,9 @@ void read_model(ConfigTable& t, Recipe& r) {
   m.window = t.integer("model.window", 0, 0, 1 << 24);
   m.qk_norm = m.model_type == "qwen3" || m.model_type == "stepstone";
   if (gpt2) {
+    require<UsageError>(m.kv_heads == m.heads && m.head_dim * m.heads == m.hidden_size,
+                        "model.kv_heads, model.head_dim: the family gpt2 has as many key heads as "
+                        "heads, which together are as wide as the model");
     m.norm = nn::NormKind::layer;
     m.position = PositionKind::learned;
     m.activation = ops::Activation::gelu_tanh;
@@ -154,6 +157,35 @@ void read_optim(ConfigTable& t, Recipe& r) {
   s.final_scale = t.real("optim.final_scale", 0.0, 0, 1);
 }
 
+// An override that changes nothing is a mistake of somebody who thinks that it does. In the recipe
+// itself such a key stands ready for another choice.
+void refuse_idle_overrides(const ConfigTable& t, const Recipe& r, bool shape_is_given,
+                           bool steps_are_given) {
+  const auto idle = [&](bool when, std::initializer_list<std::string_view> keys, std::string why) {
+    for (const std::string_view key : keys) {
+      if (when) t.refuse_idle_override(key, why);
+    }
+  };
+  const std::string& kind = r.tokenizer.kind;
+  idle(shape_is_given, {"model.depth"}, "the recipe gives layers and hidden_size");
+  idle(r.model.model_type == "gpt2", {"model.rope_theta", "model.window"},
+       "the family gpt2 has none");
+  idle(kind != "bpe", {"tokenizer.vocab_size", "tokenizer.pattern"},
+       fmt::format("tokenizer.kind is \"{}\"", kind));
+  idle(kind != "file", {"tokenizer.path"}, fmt::format("tokenizer.kind is \"{}\"", kind));
+  idle(r.data.mode == "windows", {"data.weights"}, "data.mode is \"windows\"");
+  idle(steps_are_given, {"train.tokens_per_parameter"}, "train.steps is given");
+  idle(r.train.save_every > 0, {"train.save_minutes"}, "train.save_every is given");
+  idle(r.train.sample_every == 0, {"train.sample_prompt"}, "train.sample_every is 0");
+  idle(!r.optim.muon,
+       {"optim.momentum", "optim.momentum_warmup", "optim.iterations", "optim.row_beta2"},
+       "optim.kind is \"adamw\"");
+  idle(r.train.schedule.kind != ScheduleKind::wsd, {"optim.decay"},
+       "only the schedule wsd has a decay");
+  idle(r.train.schedule.kind == ScheduleKind::constant, {"optim.final_scale"},
+       "the schedule is constant");
+}
+
 }  // namespace
 
 void apply_depth(TransformerConfig& model, std::int64_t depth) {
@@ -177,6 +209,8 @@ Recipe parse_recipe(ConfigTable t, std::string name) {
   read_train(t, r);
   read_optim(t, r);
   t.refuse_unknown();
+  refuse_idle_overrides(t, r, t.has("model.layers") && t.has("model.hidden_size"),
+                        t.has("train.steps"));
   r.model.max_positions = r.context;
   r.source = t.to_json();
   return r;

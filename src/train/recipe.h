@@ -43,7 +43,8 @@ struct Recipe {
   Json source;                 // as written, overrides included
 };
 
-// Throws UsageError naming the key, with a suggestion for an unknown one.
+// Throws UsageError naming the key, with a suggestion for an unknown one; also for an override
+// without effect.
 Recipe read_recipe(const std::filesystem::path& file, std::span<const std::string> overrides);
 Recipe parse_recipe(ConfigTable table, std::string name);
 

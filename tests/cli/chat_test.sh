@@ -26,6 +26,13 @@ says 'unknown command /nonsense' err
 printf '' | talk || fail "empty input: exit status $?"
 status 2 chat -m "$tiny" --temp -1
 
+# A message beyond the context is answered by an empty line, and the chat goes on.
+{ head -c 20000 /dev/zero | tr '\0' y; printf '\nhello\n'; } >"$work/long"
+talk --temp 0 <"$work/long" || fail "a long message: exit status $?"
+says 'line 1: this message is too long' err
+[ -z "$(head -1 "$work/out")" ] || fail "a refused message got an answer"
+[ "$(wc -l <"$work/out")" -ge 2 ] || fail "the chat did not go on after a long message"
+
 # A model that is not tuned for chat.
 cp -r "$tiny" "$work/base"
 rm "$work/base/chat_template.jinja" "$work/base/stepstone.json"

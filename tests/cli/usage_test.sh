@@ -29,6 +29,48 @@ for bad in '--temp -1' '--temp nan' '--top-p 0' '--top-k -5' '--min-p 2' '--repe
   # shellcheck disable=SC2086
   status 2 generate -m "$tiny" -p x $bad
 done
+# Numbers are what they look like, and nothing is given twice.
+for bad in '-s -1' '-s 99999999999999999999999' '-s 1.5' '-s x' '--top-k 99999999999999999999' \
+  '--temp inf' '-s 0x10'; do
+  # shellcheck disable=SC2086
+  status 2 generate -m "$tiny" -p x $bad
+  says 'expected a' err
+  says "${bad##* }" err
+done
+for twice in 'generate -m x -p x -s 1 -s 2' 'generate -m x --json --json' 'runs ls -n 1 -n 2' \
+  'data synth -o x -o y' 'chat -m x -m y' '-t 1 -t 2 runs ls'; do
+  # shellcheck disable=SC2086
+  status 2 $twice
+  says 'given more than once' err
+done
+status 2 generate -m
+says '--model: needs a value' err
+status 2 runs ls -n -1
+status 2 data synth -o "$work/x.jsonl" -n 5 --seed -1
+status 2 tokenizer train "$source/README.md" -o "$work/x" --vocab-size 99999999999
+says '--vocab-size: the number is out of range' err
+status 2 tokenizer train "$source/README.md" -o "$work/x" --memory -5
+status 0 generate -m "$tiny" -p x -n 010 --json
+says '"new_tokens":10' out
+
+# An override that changes nothing is refused by name, and so is one given twice.
+train() { status 2 train "$source/recipes/$1" "${@:2}" --data "$work/none.txt" -o "$work/x" -q; }
+train shakespeare-char.toml tokenizer.vocab_size=300
+says 'tokenizer.vocab_size: has no effect' err
+train shakespeare-char.toml model.depth=2
+says 'model.depth: has no effect' err
+train base.toml train.steps=5 train.steps=6
+says 'train.steps: given twice' err
+train base.toml model.family=gpt2 model.kv_heads=1
+says 'model.kv_heads' err
+for key in model.depth=2 model.dropout=0.1 tokenizer.kind=bytes; do
+  status 2 tune "$source/recipes/chat.toml" "$key" -m "$tiny" --data "$work/none.jsonl" -o "$work/x"
+  says "${key%=*}: tuning takes" err
+done
+status 2 tune "$source/recipes/base.toml" -m "$tiny" --data "$work/none.jsonl" -o "$work/x"
+says 'model.depth: tuning takes' err
+[ ! -e "$work/x" ] || fail "a refused run left a folder behind"
+
 status 2 eval -m "$tiny" --task no-such-task
 says 'arithmetic' err
 status 2 eval -m "$tiny" --task copy --lang fr

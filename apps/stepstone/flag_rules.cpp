@@ -1,0 +1,68 @@
+#include "flag_rules.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+
+namespace stepstone::cli {
+namespace {
+
+// Empty when all of `text` is a decimal number that a T holds; else what was expected.
+template <typename T>
+std::string expect_number(std::string& text, const char* expected) {
+  std::string_view digits = text;
+  if (digits.starts_with('+')) digits.remove_prefix(1);
+  T value{};
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  bool good = error == std::errc() && end == digits.data() + digits.size() && !digits.empty();
+  if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
+  if (!good) return fmt::format("expected {}, got \"{}\"", expected, text);
+  // The parser behind us would take 010 for eight.
+  if constexpr (std::is_integral_v<T>) text = std::to_string(value);
+  return {};
+}
+
+void apply_to(CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const auto is = [&](std::string_view name) {
+    return type == name || type.starts_with(std::string(name) + ":");
+  };
+  const auto number = [&](auto check, const char* expected) {
+    option.transform(CLI::Validator([=](std::string& text) { return check(text, expected); }, ""));
+  };
+  const bool unit = type.find("SIZE") != std::string::npos;  // as in 500MB
+  if (is("UINT") && !unit) number(expect_number<std::uint64_t>, "a whole number, 0 or more");
+  if (is("INT")) number(expect_number<std::int64_t>, "a whole number");
+  if (is("FLOAT")) number(expect_number<double>, "a number");
+  const bool list = option.get_items_expected_max() > 1;
+  if (!list) option.multi_option_policy(CLI::MultiOptionPolicy::Throw);
+}
+
+std::string until(const std::string& text, std::string_view end) {
+  return text.substr(0, text.find(end));
+}
+
+}  // namespace
+
+void apply_flag_rules(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) apply_to(*option);
+  for (CLI::App* verb : app.get_subcommands({})) apply_flag_rules(*verb);
+}
+
+std::string complaint(const CLI::ParseError& error) {
+  const std::string text = error.what();
+  if (text.find(": At Most ") != std::string::npos) {
+    return until(text, ": At Most ") + ": given more than once";
+  }
+  if (text.find(" required ") != std::string::npos && text.ends_with(" missing")) {
+    return until(text, ": ") + ": needs a value";
+  }
+  constexpr std::string_view kConvert = "Could not convert: ";
+  if (text.starts_with(kConvert)) {
+    return until(text.substr(kConvert.size()), " = ") + ": the number is out of range";
+  }
+  return text;
+}
+
+}  // namespace stepstone::cli
