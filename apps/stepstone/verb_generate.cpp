@@ -43,7 +43,7 @@ void run(const PromptFlags& flags) {
   EngineRequest request = flags.request;
   request.prompt = prompt_tokens(stone.tokenizer, prompt);
   request.when_full = WhenFull::forget;
-  if (!flags.ignore_eos) request.stop_tokens = stop_tokens(stone.tokenizer);
+  if (!flags.ignore_eos) request.stop_tokens = stone.end_tokens;
   GenerateHooks hooks;
   if (!flags.json) {
     hooks.on_text = put_out;

@@ -30,7 +30,7 @@ ChatSession::ChatSession(const Stone& stone, Generator& generator, EngineRequest
     : generator_(generator),
       template_(chat_template(require_chat(stone))),
       request_(std::move(request)) {
-  request_.stop_tokens = stop_tokens(stone.tokenizer);
+  request_.stop_tokens = stone.end_tokens;
   request_.when_full = WhenFull::stop;
 }
 

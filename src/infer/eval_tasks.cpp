@@ -82,7 +82,7 @@ TaskReport evaluate_tasks(const Stone& stone, const TaskEvalOptions& options) {
   EngineRequest request;
   request.max_tokens = options.max_tokens;
   request.sampling.temperature = 0;
-  request.stop_tokens = stop_tokens(stone.tokenizer);
+  request.stop_tokens = stone.end_tokens;
   request.when_full = WhenFull::stop;
   if (!chat) request.stop_strings = {"\n"};
   GenerateHooks hooks;

@@ -134,13 +134,4 @@ std::vector<std::int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_
   return tokenizer.encode("\n");
 }
 
-std::vector<std::int32_t> stop_tokens(const Tokenizer& tokenizer) {
-  std::vector<std::int32_t> tokens;
-  if (const auto eos = tokenizer.eos()) tokens.push_back(*eos);
-  if (const auto end = tokenizer.special_id("<|im_end|>"); end && end != tokenizer.eos()) {
-    tokens.push_back(*end);
-  }
-  return tokens;
-}
-
 }  // namespace stepstone

@@ -66,7 +66,4 @@ class Generator {
 // text without bos begins as after the end of a document (eos), or with a line break.
 std::vector<std::int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view text);
 
-// What ends a document or a chat message: eos and <|im_end|>, where the tokenizer has them.
-std::vector<std::int32_t> stop_tokens(const Tokenizer& tokenizer);
-
 }  // namespace stepstone

@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "infer/test_support.h"
 #include "io/utf8.h"
+#include "stone/end_tokens.h"
 
 namespace stepstone {
 namespace {
@@ -122,7 +123,7 @@ TEST_P(EveryModel, FollowsAGrammar) {
     EXPECT_EQ(made.reason, FinishReason::grammar);
     EXPECT_TRUE(nlohmann::json::parse(made.text).is_array()) << made.text;
   }
-  request.stop_tokens = stop_tokens(generator.tokenizer());
+  request.stop_tokens = end_tokens(generator.tokenizer(), {});
   EXPECT_EQ(generator.generate(request).reason, FinishReason::stop_token);
 }
 
@@ -292,7 +293,6 @@ TEST(PromptTokens, BeginWithBosWhereThereIsOne) {
   EXPECT_EQ(prompt_tokens(t, "a"), (std::vector<std::int32_t>{*t.bos(), 'a'}));
   EXPECT_EQ(prompt_tokens(Tokenizer::bytes(), ""), std::vector<std::int32_t>{'\n'});
   EXPECT_EQ(prompt_tokens(Tokenizer::characters("ab"), ""), std::vector<std::int32_t>{0});
-  EXPECT_EQ(stop_tokens(tiny_tokenizer()).size(), 2u);
 }
 
 }  // namespace

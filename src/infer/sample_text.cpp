@@ -1,6 +1,7 @@
 #include "infer/sample_text.h"
 
 #include "infer/generator.h"
+#include "stone/end_tokens.h"
 
 namespace stepstone {
 
@@ -10,7 +11,7 @@ std::string sample_text(const Transformer& model, const Tokenizer& tokenizer, DT
   EngineRequest request;
   request.prompt = prompt_tokens(tokenizer, prompt);
   request.max_tokens = tokens;
-  request.stop_tokens = stop_tokens(tokenizer);
+  request.stop_tokens = end_tokens(tokenizer, {});
   request.when_full = WhenFull::forget;
   return std::string(prompt) + generator.generate(std::move(request)).text;
 }

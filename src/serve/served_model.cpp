@@ -1,7 +1,6 @@
 #include "serve/served_model.h"
 
 #include "infer/chat_session.h"
-#include "infer/generator.h"
 #include "serve/api_error.h"
 
 namespace stepstone {
@@ -11,7 +10,6 @@ ServedModel::ServedModel(const std::filesystem::path& folder, std::string name,
     : stone_(load_stone(folder)), name_(std::move(name)), loaded_at_(std::time(nullptr)) {
   if (name_.empty()) name_ = std::filesystem::weakly_canonical(folder).filename().string();
   if (is_chat_model(stone_)) chat_.emplace(stepstone::chat_template(stone_));
-  stops_ = stepstone::stop_tokens(stone_.tokenizer);
   stone_.model->pack(stone_.compute);
   engine_ = std::make_unique<Engine>(*stone_.model, stone_.tokenizer, stone_.compute, options);
 }

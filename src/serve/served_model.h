@@ -28,13 +28,12 @@ class ServedModel {
   // format and for roles that it has no place for.
   std::vector<std::int32_t> chat_prompt(std::span<const Message> messages) const;
   // What ends a text or an answer.
-  const std::vector<std::int32_t>& stop_tokens() const { return stops_; }
+  const std::vector<std::int32_t>& stop_tokens() const { return stone_.end_tokens; }
 
  private:
   Stone stone_;
   std::string name_;
   std::optional<ChatTemplate> chat_;
-  std::vector<std::int32_t> stops_;
   std::time_t loaded_at_;
   std::unique_ptr<Engine> engine_;
 };

@@ -18,6 +18,16 @@ std::string name_of_path(const std::filesystem::path& path) {
   return (last.extension() == ".gguf" ? last.stem() : last).string();
 }
 
+// Those beyond eos: the format has room for two.
+void write_end_tokens(const Stone& stone, GgufWriter& writer) {
+  std::vector<std::int32_t> more = stone.end_tokens;
+  if (const auto eos = stone.tokenizer.eos()) std::erase(more, *eos);
+  constexpr const char* kKeys[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+  for (std::size_t i = 0; i < std::min(more.size(), std::size(kKeys)); ++i) {
+    writer.set(kKeys[i], static_cast<std::uint32_t>(more[i]));
+  }
+}
+
 }  // namespace
 
 GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixture_name,
@@ -39,6 +49,7 @@ GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixt
     writer.set("general.name", name_of_path(model));
     write_gguf_tokenizer(stone.tokenizer, stone.model->config().vocab_size, stone.chat_template,
                          writer);
+    write_end_tokens(stone, writer);
     weights = std::move(stone.model);
   }
   writer.set("general.file_type", mixture.file_type());
@@ -67,7 +78,8 @@ void write_folder(const std::filesystem::path& model, DType dtype,
                              .tokenizer = &stone.tokenizer,
                              .chat_template = stone.chat_template,
                              .about = about,
-                             .dtype = dtype});
+                             .dtype = dtype,
+                             .end_tokens = stone.end_tokens});
   folder.commit();
 }
 

@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "io/hash.h"
 #include "io/safetensors.h"
+#include "stone/end_tokens.h"
 #include "stone/gguf_config.h"
 #include "stone/gguf_model.h"
 #include "stone/gguf_tokenizer.h"
@@ -85,10 +86,11 @@ void verify_files(const std::filesystem::path& folder, const Json& about) {
   }
 }
 
-Json generation_config(const Tokenizer& tokenizer) {
+Json generation_config(const Tokenizer& tokenizer, const std::vector<std::int32_t>& named_ends) {
   Json json = {{"do_sample", true}, {"temperature", 1.0}};
   if (tokenizer.bos()) json["bos_token_id"] = *tokenizer.bos();
-  if (tokenizer.eos()) json["eos_token_id"] = *tokenizer.eos();
+  const auto ends = end_tokens(tokenizer, named_ends);
+  if (!ends.empty()) json["eos_token_id"] = ends.size() == 1 ? Json(ends[0]) : Json(ends);
   if (tokenizer.pad()) json["pad_token_id"] = *tokenizer.pad();
   return json;
 }
@@ -166,6 +168,8 @@ Stone load_gguf_stone(const std::filesystem::path& path) {
               .gguf = file};
   load_gguf_tensors(*stone.model, *file);
   check_vocabulary(stone);
+  stone.end_tokens =
+      end_tokens(stone.tokenizer, read_end_tokens(*file, stone.model->config().vocab_size));
   return stone;
 }
 
@@ -190,6 +194,27 @@ TensorMap with_prefix(TensorMap tensors, const TransformerConfig& config) {
     renamed[is_head ? name : prefix + name] = tensor;
   }
   return renamed;
+}
+
+// chat_template.jinja or, as folders had it before, tokenizer_config.json's "chat_template": the
+// text or a list of named ones, of which one is "default".
+std::string read_chat_template(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / "chat_template.jinja")) {
+    return read_file(folder / "chat_template.jinja");
+  }
+  const auto file = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(file)) return {};
+  const Json config = read_json(file);
+  const Json* field = config.is_object() ? find_field(config, "chat_template") : nullptr;
+  if (field == nullptr || field->is_null()) return {};
+  if (!field->is_array()) return get<std::string>(config, "chat_template", file.string());
+  for (const Json& named : *field) {
+    if (!named.is_object()) throw FormatError(file.string(), "chat_template", "expected objects");
+    if (get<std::string>(named, "name", file.string()) == "default") {
+      return get<std::string>(named, "template", file.string());
+    }
+  }
+  return {};
 }
 
 std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& folder) {
@@ -238,9 +263,9 @@ Stone load_stone(const std::filesystem::path& folder) {
   stone.model = load_folder_weights(folder);
   stone.tokenizer = Tokenizer::load(folder);
   check_vocabulary(stone);
-  if (std::filesystem::exists(folder / "chat_template.jinja")) {
-    stone.chat_template = read_file(folder / "chat_template.jinja");
-  }
+  stone.end_tokens =
+      end_tokens(stone.tokenizer, read_end_tokens(folder, stone.model->config().vocab_size));
+  stone.chat_template = read_chat_template(folder);
   return stone;
 }
 
@@ -258,7 +283,7 @@ void save_stone(const std::filesystem::path& folder, const StoneContent& content
   write_safetensors(folder / "model.safetensors", tensors);
   write_file(folder / "config.json", dump_json(config, 2) + "\n");
   write_file(folder / "generation_config.json",
-             dump_json(generation_config(*content.tokenizer), 2) + "\n");
+             dump_json(generation_config(*content.tokenizer, content.end_tokens), 2) + "\n");
   content.tokenizer->save(folder);
   std::vector<std::string> names = {"model.safetensors", "config.json", "generation_config.json",
                                     "tokenizer.json", "tokenizer_config.json"};

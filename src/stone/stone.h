@@ -25,6 +25,7 @@ struct Stone {
   std::string chat_template;   // Jinja text; empty for a base model
   Json about;                  // stepstone.json; null for a folder from elsewhere
   DType compute = DType::f32;  // what it was trained in: generating in it gives the same bits
+  std::vector<std::int32_t> end_tokens = {};  // any of them ends a text (stone/end_tokens.h)
   // The file it was read from, with the quantised tensors (stone/gguf_model.h); null for a folder.
   std::shared_ptr<const GgufFile> gguf = nullptr;
 };
@@ -45,8 +46,9 @@ struct StoneContent {
   const Transformer* model;
   const Tokenizer* tokenizer;
   std::string chat_template;
-  Json about;                // without "format" and "files", which are added
-  DType dtype = DType::f32;  // of the weights in the file: f32 or bf16
+  Json about;                                 // without "format" and "files", which are added
+  DType dtype = DType::f32;                   // of the weights in the file: f32 or bf16
+  std::vector<std::int32_t> end_tokens = {};  // beyond those that the tokenizer names
 };
 
 // Writes every file whole, stepstone.json last.
