@@ -73,6 +73,8 @@ struct EngineRequest {
   std::vector<std::string> stop_strings = {};
   // What the text must look like; a stop token comes only where it may end.
   std::shared_ptr<const Grammar> grammar = {};
+  // Control tokens that are part of the text, as they are spelled.
+  std::vector<std::int32_t> shown_tokens = {};
   WhenFull when_full = WhenFull::refuse;
   bool speculate = true;         // where the engine does: the text is the same
   int top_logprobs = -1;         // alternatives to report per token; -1: no log-probabilities

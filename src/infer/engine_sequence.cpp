@@ -121,7 +121,11 @@ std::optional<std::int32_t> EngineSequence::sample(std::span<const float> logits
 void EngineSequence::append(std::int32_t token) {
   event_.tokens.push_back(token);
   if (matcher_) matcher_->accept(token);
-  event_.text += filter_.push(to_utf8_lossy(decoder_.push(token)));
+  const bool shown =
+      std::ranges::find(request().shown_tokens, token) != request().shown_tokens.end();
+  event_.text += filter_.push(
+      to_utf8_lossy(shown ? decoder_.flush() + std::string(tokenizer_.token_bytes(token))
+                          : decoder_.push(token)));
   if (filter_.stopped()) {
     finish_ = FinishReason::stop_string;
   } else if (drawn() == request().max_tokens) {

@@ -86,6 +86,8 @@ std::vector<std::int32_t> random_tokens(std::size_t n, std::uint64_t seed) {
 std::vector<EngineRequest> mixed_requests(std::size_t count) {
   std::vector<EngineRequest> requests;
   const auto common = random_tokens(70, 99);
+  const auto grammar = std::make_shared<const Grammar>(Grammar::from_json_schema(
+      R"({"type": "array", "items": {"enum": ["a", "bc", 1]}, "maxItems": 4})"));
   for (std::size_t i = 0; i < count; ++i) {
     EngineRequest r;
     r.prompt = i % 3 == 0 ? common : std::vector<std::int32_t>();
@@ -101,6 +103,7 @@ std::vector<EngineRequest> mixed_requests(std::size_t count) {
     r.embed = i % 7 == 6;
     if (r.embed) r.max_tokens = 0;
     r.choices = i % 4 == 3 ? 3 : 1;
+    if (i % 8 == 2 || i % 8 == 3) r.grammar = grammar;
     r.key = i % 2 == 0 ? "a" : "b";
     requests.push_back(r);
   }
@@ -199,6 +202,29 @@ TEST_F(TinyEngine, WritesWhatTheGeneratorWrites) {
   }
 }
 
+TEST_F(TinyEngine, FollowsAGrammarAsTheGeneratorDoes) {
+  Listener listener;
+  EngineRequest r = request(9, 80, listener);
+  r.grammar = std::make_shared<const Grammar>(Grammar::from_regex("(yes|no), [0-9]{3}"));
+  r.sampling.temperature = 1.5;
+  r.top_logprobs = 0;
+  r.choices = 6;
+  r.on_event = listener.listen(r.choices);
+  auto engine = make();
+  engine->submit(r);
+  Generator generator(*model, tiny_tokenizer(), DType::f32);
+  for (std::size_t i = 0; i < r.choices; ++i) {
+    EngineRequest same = r;
+    same.choices = 1;
+    same.sampling.seed += i;
+    const Answer::Choice& got = listener.wait().choices.at(i);
+    EXPECT_EQ(got.text, generator.generate(same).text);
+    EXPECT_EQ(got.finish, FinishReason::grammar);
+    EXPECT_EQ(got.logprobs.size(), got.tokens.size());
+    EXPECT_THAT(got.text, ::testing::MatchesRegex("(yes|no), [0-9][0-9][0-9]"));
+  }
+}
+
 TEST_F(TinyEngine, LogprobsAreThoseOfTheWholeText) {
   const auto engine = make();
   Listener listener;
@@ -242,6 +268,21 @@ TEST_F(TinyEngine, StopsWhereItShould) {
   EXPECT_EQ(token.only().finish, FinishReason::stop_token);
   EXPECT_THAT(token.only().tokens, ::testing::Not(::testing::Contains(r.stop_tokens[0])));
   EXPECT_EQ(whole.only().finish, FinishReason::max_tokens);
+}
+
+TEST_F(TinyEngine, SpellsControlTokensThatAreShown) {
+  const std::int32_t control = *tiny_tokenizer().special_id("<|im_start|>");
+  for (const bool shown : {false, true}) {
+    Listener listener;
+    EngineRequest r = request(5, 3, listener);
+    r.sampling.temperature = 0;
+    r.logit_bias = {{control, 1000.0f}};
+    if (shown) r.shown_tokens = {control};
+    auto engine = make();
+    engine->submit(r);
+    EXPECT_EQ(listener.only().text, shown ? "<|im_start|><|im_start|><|im_start|>" : "");
+    EXPECT_EQ(listener.only().tokens.size(), 3u);
+  }
 }
 
 TEST_F(TinyEngine, CancelFreesTheSlotAndThePages) {
