@@ -1,6 +1,7 @@
 // stepstone eval -m DIR [--data FILE…] [--task NAME…]
 #include "infer/eval_tasks.h"
 #include "infer/eval_text.h"
+#include "infer/perplexity.h"
 #include "io/run_registry.h"
 #include "output.h"
 #include "verbs.h"
@@ -12,6 +13,8 @@ struct EvalFlags {
   std::string model;
   TextEvalOptions text;
   TaskEvalOptions tasks;
+  PerplexityOptions windows;
+  bool perplexity = false;
   std::vector<std::string> languages;
   std::string split = "test";
   bool json = false, verbose = false;
@@ -42,7 +45,16 @@ void run(const EvalFlags& flags) {
   Stone stone = load_stone(flags.model);
   stone.model->pack(stone.compute);
   Json json = {{"model", flags.model}}, scores = Json::object();
-  if (!flags.text.paths.empty()) {
+  if (flags.perplexity) {
+    PerplexityOptions options = flags.windows;
+    options.context = flags.text.context > 0
+                          ? flags.text.context
+                          : std::min(options.context, stone.model->config().max_positions);
+    const auto texts = measure_perplexity(stone, flags.text.paths, options);
+    json["perplexity"] = to_json(texts);
+    for (const auto& [file, score] : texts) scores["perplexity"][file] = score.perplexity;
+    if (!flags.json) put_out(to_table(texts));
+  } else if (!flags.text.paths.empty()) {
     const auto texts = evaluate_text(stone, flags.text);
     json["text"] = to_json(texts);
     for (const TextScore& t : texts) scores["bits_per_byte"][t.file] = t.evaluation.bits_per_byte;
@@ -74,8 +86,20 @@ void add_eval(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("eval", "Measure a model on texts and tasks");
   verb->footer("Without --data and --task: all tasks.");
   verb->add_option("-m,--model", flags->model, "Model folder")->required();
-  verb->add_option("--data", flags->text.paths,
-                   "Files, folders or globs: loss and bits per byte of each file");
+  auto* data = verb->add_option("--data", flags->text.paths,
+                                "Files, folders or globs: loss and bits per byte of each file");
+  auto* perplexity = verb->add_flag("--perplexity", flags->perplexity,
+                                    "Of --data, over windows of -c tokens (default: 512) as "
+                                    "llama.cpp's perplexity tool cuts them");
+  perplexity->needs(data);
+  verb->add_option("--ppl-stride", flags->windows.stride,
+                   "Distance of windows; of each, as many last tokens count (default: windows "
+                   "side by side, of which the second half counts)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->needs(perplexity);
+  verb->add_option("--chunks", flags->windows.chunks, "Windows at most (default: all)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->needs(perplexity);
   verb->add_option("--mode", flags->text.mode,
                    "documents, or windows of one stream (default: as the model was trained)");
   verb->add_option("-c,--ctx-size", flags->text.context, "Tokens per row (default: the model's)");

@@ -56,7 +56,7 @@ struct EngineEvent {
   std::string text = {};                          // whole characters, never a part of a stop string
   std::vector<std::int32_t> tokens = {};          // drawn, without a stop token
   std::vector<ScoredToken> logprobs = {};         // as long as tokens, when asked for
-  std::vector<ScoredToken> prompt_logprobs = {};  // of the prompt from its second token on; once
+  std::vector<ScoredToken> prompt_logprobs = {};  // of the prompt, from prompt_logprobs_from; once
   std::vector<float> embedding = {};              // once, of EngineRequest::embed
   FinishReason finish = FinishReason::none;  // other than none: this is the choice's last event
   std::string error = {};                    // with FinishReason::error
@@ -79,7 +79,8 @@ struct EngineRequest {
   bool speculate = true;         // where the engine does: the text is the same
   int top_logprobs = -1;         // alternatives to report per token; -1: no log-probabilities
   bool prompt_logprobs = false;  // also of the prompt
-  bool embed = false;            // no text: the mean of the prompt's final hidden states, length 1
+  std::int64_t prompt_logprobs_from = 1;  // its first token that is scored
+  bool embed = false;  // no text: the mean of the prompt's final hidden states, length 1
   std::size_t choices = 1;
   std::string key = {};  // whose request: fairness is between keys, reuse within one
   // Called on the thread that runs the model; must be quick and not throw.

@@ -76,7 +76,8 @@ void EngineSequence::saw(std::int64_t begin, const Tensor& hidden) {
 bool EngineSequence::wants_logits(std::int64_t position) const {
   if (request().embed) return false;
   if (position + 1 >= length()) return request().max_tokens > 0;
-  return scores_prompt() && position >= seen_ && position + 1 < prompt_length();
+  return scores_prompt() && position >= seen_ && position + 1 < prompt_length() &&
+         position + 1 >= request().prompt_logprobs_from;
 }
 
 void EngineSequence::score_prompt(std::int64_t position, std::span<const float> logits) {

@@ -6,6 +6,7 @@
 
 #include "infer/eval_tasks.h"
 #include "infer/eval_text.h"
+#include "infer/perplexity.h"
 #include "infer/test_support.h"
 #include "io/test_support.h"
 
@@ -130,6 +131,38 @@ TEST(EvalText, WindowsAreOneStream) {
   EXPECT_EQ(scores[0].evaluation.tokens, 99);
   EXPECT_NEAR(scores[0].evaluation.loss, surprise(*stone.model, stone.tokenizer.encode(text)) / 99,
               1e-4);
+}
+
+TEST(Perplexity, IsThatOfTheWindows) {
+  Stone stone = tiny_stone(false);
+  std::vector<std::int32_t> tokens;
+  for (int i = 0; i < 100; ++i) tokens.push_back('a' + i * i % 23);
+  // Of each window of 24, begun with bos, the predictions of tokens 13 to 23.
+  stone.tokenizer.set_bos("<s>");
+  const std::int32_t bos = *stone.tokenizer.bos();
+  const auto one = [&](std::int64_t begin, bool with_bos, std::size_t from) {
+    std::vector<std::int32_t> window(tokens.begin() + begin, tokens.begin() + begin + 24);
+    if (with_bos) window[0] = bos;
+    const std::span<const std::int32_t> all = window;
+    return surprise(*stone.model, all) - surprise(*stone.model, all.first(from));
+  };
+  Perplexity p = measure_perplexity(stone, tokens, {.context = 24});
+  EXPECT_EQ(p.chunks, 4);
+  EXPECT_EQ(p.tokens, 4 * 11);
+  double nats = 0;
+  for (int i = 0; i < 4; ++i) nats += one(24 * i, true, 13);
+  EXPECT_NEAR(p.loss, nats / 44, 1e-4);
+  EXPECT_DOUBLE_EQ(p.perplexity, std::exp(p.loss));
+  // Windows at every fifth token, of which the last five count.
+  p = measure_perplexity(stone, tokens, {.context = 24, .stride = 5, .chunks = 3});
+  EXPECT_EQ(p.tokens, 15);
+  nats = one(0, false, 19) + one(5, false, 19) + one(10, false, 19);
+  EXPECT_NEAR(p.loss, nats / 15, 1e-4);
+  EXPECT_GT(p.error, 0);
+
+  EXPECT_THROW(measure_perplexity(stone, tokens, {.context = 51}), UsageError);
+  EXPECT_THROW(measure_perplexity(stone, tokens, {.context = 1000}), UsageError);
+  EXPECT_THROW(measure_perplexity(stone, tokens, {.context = 24, .stride = 24}), UsageError);
 }
 
 TEST(EvalText, RefusesWhatCannotBeMeasured) {

@@ -101,7 +101,7 @@ Tokenizer read_gguf_tokenizer(const GgufFile& file) {
   v.merges = texts("merges");
   v.scores = file.get_or(key("scores"), std::vector<float>());
   v.token_type = file.get_or(key("token_type"), std::vector<std::int32_t>());
-  v.bos_id = id("bos_token_id");
+  if (file.get_or(key("add_bos_token"), true)) v.bos_id = id("bos_token_id");
   v.eos_id = id("eos_token_id");
   v.unknown_id = id("unknown_token_id");
   v.padding_id = id("padding_token_id");

@@ -37,6 +37,7 @@ commands=$(cat "$source"/README.md "$source"/docs/{chat,data}.md |
 count=$(wc -l <<< "$commands")
 [ "$count" -ge 20 ] || { echo "the documents list only $count commands"; exit 1; }
 echo 'A note.' > notes.txt
+cp shakespeare.txt book.txt
 while read -r command; do
   eval "${command/--minutes 10/}"  # a shorter time is added
   case "$command" in
