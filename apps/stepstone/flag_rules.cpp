@@ -5,6 +5,9 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/error.h"
+#include "hub/cache.h"
+
 namespace stepstone::cli {
 namespace {
 
@@ -35,6 +38,10 @@ void apply_to(CLI::Option& option) {
   if (is("UINT") && !unit) number(expect_number<std::uint64_t>, "a whole number, 0 or more");
   if (is("INT")) number(expect_number<std::int64_t>, "a whole number");
   if (is("FLOAT")) number(expect_number<double>, "a number");
+  // A model may be named as in a hub; from here on it is a path.
+  if (option.check_name("--model") || option.get_name() == "model") {
+    option.transform([](const std::string& text) { return find_model(text).string(); }, "");
+  }
   const bool list = option.get_items_expected_max() > 1;
   if (!list) option.multi_option_policy(CLI::MultiOptionPolicy::Throw);
 }

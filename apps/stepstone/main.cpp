@@ -59,9 +59,9 @@ int main(int argc, char** argv) {
   try {
     stepstone::exit_on_lost_mapping();
     stepstone::cpu::isa();  // before any kernel: it decides the instruction set
-    for (auto* add :
-         {add_speedrun, add_data, add_tokenizer, add_train, add_tune, add_eval, add_generate,
-          add_chat, add_serve, add_runs, add_bench, add_import, add_export, add_quantize}) {
+    for (auto* add : {add_speedrun, add_data, add_tokenizer, add_train, add_tune, add_eval,
+                      add_generate, add_chat, add_serve, add_runs, add_bench, add_import,
+                      add_export, add_quantize, add_pull}) {
       add(app);
     }
     apply_flag_rules(app);

@@ -19,6 +19,7 @@ void add_bench(CLI::App& app);
 void add_import(CLI::App& app);
 void add_export(CLI::App& app);
 void add_quantize(CLI::App& app);
+void add_pull(CLI::App& app);
 
 // A verb sets it when it ended early but in order (128 + signal after Ctrl-C).
 inline int exit_status = 0;
