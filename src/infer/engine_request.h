@@ -60,6 +60,7 @@ struct EngineEvent {
   std::vector<float> embedding = {};              // once, of EngineRequest::embed
   FinishReason finish = FinishReason::none;  // other than none: this is the choice's last event
   std::string error = {};                    // with FinishReason::error
+  std::string stopped_by = {};               // with FinishReason::stop_string
   EngineUsage usage = {};                    // with the last event
 };
 

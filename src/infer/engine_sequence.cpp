@@ -168,6 +168,7 @@ void EngineSequence::finish(FinishReason reason, std::string error) {
   }
   event_.finish = reason;
   event_.error = std::move(error);
+  event_.stopped_by = filter_.found();
   event_.usage = usage();
   emit();
 }

@@ -7,28 +7,13 @@
 #include "infer/generator.h"
 #include "io/utf8.h"
 #include "serve/api_error.h"
+#include "serve/output_form.h"
 
 namespace stepstone {
 namespace {
 
 constexpr std::int64_t kMaxChoices = 128, kMaxTop = 20;
 constexpr std::size_t kMaxStops = 16, kMaxStopBytes = 1024, kMaxPrompts = 1024;
-
-std::int64_t integer(const Json& body, std::string_view field, std::int64_t fallback,
-                     std::int64_t low, std::int64_t high) {
-  const auto value = get_or<std::int64_t>(body, field, kRequest, fallback);
-  if (value < low || value > high) {
-    throw ApiError(400,
-                   fmt::format("{} must be between {} and {}, not {}", field, low, high, value),
-                   std::string(field));
-  }
-  return value;
-}
-
-bool given(const Json& body, std::string_view field) {
-  const Json* value = find_field(body, field);
-  return value != nullptr && !value->is_null();
-}
 
 std::uint64_t seed_of(const Json& body) {
   if (!given(body, "seed")) {
@@ -38,22 +23,56 @@ std::uint64_t seed_of(const Json& body) {
   return static_cast<std::uint64_t>(get<std::int64_t>(body, "seed", kRequest));
 }
 
+// Fields of the sampler, with llama.cpp's names and vLLM's.
+template <typename T>
+struct SamplingField {
+  std::string_view name;
+  T SamplingParams::*member;
+};
+constexpr SamplingField<double> kRealFields[] = {
+    {"temperature", &SamplingParams::temperature},
+    {"top_p", &SamplingParams::top_p},
+    {"min_p", &SamplingParams::min_p},
+    {"typical_p", &SamplingParams::typical_p},
+    {"repetition_penalty", &SamplingParams::repeat_penalty},
+    {"repeat_penalty", &SamplingParams::repeat_penalty},
+    {"presence_penalty", &SamplingParams::presence_penalty},
+    {"frequency_penalty", &SamplingParams::frequency_penalty},
+    {"dry_multiplier", &SamplingParams::dry_multiplier},
+    {"dry_base", &SamplingParams::dry_base},
+    {"mirostat_tau", &SamplingParams::mirostat_tau},
+    {"mirostat_eta", &SamplingParams::mirostat_eta}};
+constexpr SamplingField<std::int64_t> kIntegerFields[] = {
+    {"top_k", &SamplingParams::top_k},
+    {"repeat_last_n", &SamplingParams::penalty_window},
+    {"dry_allowed_length", &SamplingParams::dry_allowed},
+    {"dry_penalty_last_n", &SamplingParams::dry_window}};
+
+template <typename T>
+void read_field(const Json& body, const SamplingField<T>& field, SamplingParams& s) {
+  T& member = s.*field.member;
+  member = get_or<T>(body, field.name, kRequest, member);
+  if (field.name == "top_k" && member == -1) member = 0;  // as vLLM says "all"
+  try {
+    s.validate();
+  } catch (const UsageError& e) {
+    throw ApiError(400, e.what(), std::string(field.name));
+  }
+}
+
 SamplingParams sampling(const Json& body) {
-  SamplingParams s;
-  const auto number = [&](std::string_view field, double fallback) {
-    return get_or<double>(body, field, kRequest, fallback);
-  };
-  s.temperature = number("temperature", 1);
-  s.top_p = number("top_p", 1);
-  s.top_k = get_or<std::int64_t>(body, "top_k", kRequest, 0);
-  if (s.top_k == -1) s.top_k = 0;  // as vLLM says "all"
-  s.min_p = number("min_p", 0);
-  s.repeat_penalty = number("repeat_penalty", number("repetition_penalty", 1));
-  s.presence_penalty = number("presence_penalty", 0);
-  s.frequency_penalty = number("frequency_penalty", 0);
-  s.penalty_window = get_or<std::int64_t>(body, "repeat_last_n", kRequest, 64);
+  SamplingParams s;  // as OpenAI's API has it, everything off
+  s.temperature = s.top_p = 1;
+  s.min_p = 0;
+  s.top_k = 0;
+  for (const auto& field : kRealFields) read_field(body, field, s);
+  for (const auto& field : kIntegerFields) read_field(body, field, s);
+  const std::int64_t mirostat = integer(body, "mirostat", 0, 0, 2);
+  if (mirostat == 1) {
+    throw ApiError(400, "mirostat: there is only version 2", "mirostat", "unsupported");
+  }
+  s.mirostat = mirostat == 2;
   s.seed = seed_of(body);
-  s.validate();
   return s;
 }
 
@@ -103,7 +122,8 @@ void refuse(const Json& body, std::string_view field, std::string_view why) {
   throw ApiError(400, fmt::format("{}: {}", field, why), std::string(field), "unsupported");
 }
 
-TextOptions text_options(const Json& body, const ServedModel& model) {
+TextOptions text_options(const RequestBody& request, const ServedModel& model) {
+  const Json& body = request.json;
   TextOptions o;
   EngineRequest& r = o.request;
   r.sampling = sampling(body);
@@ -119,32 +139,8 @@ TextOptions text_options(const Json& body, const ServedModel& model) {
     }
     o.include_usage = get_or<bool>(options, "include_usage", kRequest, false);
   }
-  if (given(body, "response_format")) {
-    const Json format = get<Json>(body, "response_format", kRequest);
-    if (!format.is_object() || format.value("type", Json()) != "text") {
-      throw ApiError(400, "response_format: only {\"type\": \"text\"} is supported",
-                     "response_format", "unsupported");
-    }
-  }
+  r.grammar = output_grammar(request);
   return o;
-}
-
-// The text of a message: a string, or parts of type "text".
-std::string content_of(const Json& message, const std::string& where) {
-  const Json* content = find_field(message, "content");
-  if (content != nullptr && content->is_string()) return content->get<std::string>();
-  if (content == nullptr || !content->is_array()) {
-    throw ApiError(400, where + ".content must be a string or an array of text parts", where);
-  }
-  std::string text;
-  for (const Json& part : *content) {
-    if (!part.is_object() || part.value("type", Json()) != "text" || !part.contains("text") ||
-        !part["text"].is_string()) {
-      throw ApiError(400, where + ".content: only parts of type \"text\" are supported", where);
-    }
-    text += part["text"].get_ref<const std::string&>();
-  }
-  return text;
 }
 
 std::vector<std::int32_t> token_ids(const Json& list, std::string_view field) {
@@ -157,16 +153,38 @@ std::vector<std::int32_t> token_ids(const Json& list, std::string_view field) {
 
 }  // namespace
 
-Json parse_body(std::string_view body) {
-  Json json = parse_json(body, kRequest, {.max_values = std::uint64_t{4} << 20, .max_depth = 64});
-  if (!json.is_object()) throw ApiError(400, "the request must be a JSON object");
-  return json;
+OrderedJson RequestBody::ordered(std::string_view field) const {
+  if (!given(json, field)) return nullptr;
+  return OrderedJson::parse(text).at(
+      std::string(field));  // it was parsed before: within the limits
 }
 
-TextOptions chat_options(const Json& body, const ServedModel& model) {
-  refuse(body, "tools", "tool calls are not supported yet");
-  refuse(body, "functions", "tool calls are not supported yet");
-  TextOptions o = text_options(body, model);
+RequestBody parse_body(std::string_view text) {
+  Json json = parse_json(text, kRequest, {.max_values = std::uint64_t{4} << 20, .max_depth = 64});
+  if (!json.is_object()) throw ApiError(400, "the request must be a JSON object");
+  return {text, std::move(json)};
+}
+
+bool given(const Json& body, std::string_view field) {
+  const Json* value = find_field(body, field);
+  return value != nullptr && !value->is_null();
+}
+
+std::int64_t integer(const Json& body, std::string_view field, std::int64_t fallback,
+                     std::int64_t low, std::int64_t high) {
+  const auto value = get_or<std::int64_t>(body, field, kRequest, fallback);
+  if (value < low || value > high) {
+    throw ApiError(400,
+                   fmt::format("{} must be between {} and {}, not {}", field, low, high, value),
+                   std::string(field));
+  }
+  return value;
+}
+
+TextOptions chat_options(const RequestBody& request, const ServedModel& model) {
+  const Json& body = request.json;
+  refuse(body, "functions", "superseded by tools, which are supported");
+  TextOptions o = text_options(request, model);
   const std::string_view limit =
       given(body, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
   o.request.max_tokens = integer(body, limit, -1, -1, std::int64_t{1} << 40);
@@ -179,9 +197,10 @@ TextOptions chat_options(const Json& body, const ServedModel& model) {
   return o;
 }
 
-TextOptions completion_options(const Json& body, const ServedModel& model) {
+TextOptions completion_options(const RequestBody& request, const ServedModel& model) {
+  const Json& body = request.json;
   refuse(body, "suffix", "inserting text is not supported");
-  TextOptions o = text_options(body, model);
+  TextOptions o = text_options(request, model);
   o.request.max_tokens = integer(body, "max_tokens", 16, -1, std::int64_t{1} << 40);
   if (given(body, "logprobs")) {
     o.request.top_logprobs = static_cast<int>(integer(body, "logprobs", 0, 0, kMaxTop));
@@ -193,28 +212,6 @@ TextOptions completion_options(const Json& body, const ServedModel& model) {
     throw ApiError(400, "best_of other than n is not supported", "best_of", "unsupported");
   }
   return o;
-}
-
-std::vector<Message> chat_messages(const Json& body) {
-  const Json list = get<Json>(body, "messages", kRequest);
-  if (!list.is_array() || list.empty()) {
-    throw ApiError(400, "messages must be an array with at least one message", "messages");
-  }
-  std::vector<Message> messages;
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string where = fmt::format("messages[{}]", i);
-    if (!list[i].is_object()) throw ApiError(400, where + " must be an object", where);
-    std::string role = get<std::string>(list[i], "role", where);
-    if (role == "developer") role = "system";
-    if (role != "system" && role != "user" && role != "assistant") {
-      throw ApiError(400,
-                     fmt::format("{}.role: \"{}\" is not system, user or assistant", where,
-                                 to_utf8_lossy(role)),
-                     where);
-    }
-    messages.push_back({std::move(role), content_of(list[i], where)});
-  }
-  return messages;
 }
 
 std::vector<std::vector<std::int32_t>> prompts(const Json& body, std::string_view field,
@@ -240,16 +237,6 @@ std::vector<std::vector<std::int32_t>> prompts(const Json& body, std::string_vie
     }
   }
   return result;
-}
-
-void check_model(const Json& body, const ServedModel& model) {
-  const auto asked = get_or<std::string>(body, "model", kRequest, model.name());
-  if (asked != model.name()) {
-    throw ApiError(404,
-                   fmt::format("there is no model \"{}\" here, only \"{}\"", to_utf8_lossy(asked),
-                               model.name()),
-                   "model", "model_not_found");
-  }
 }
 
 EngineRequest with_prompt(EngineRequest request, std::vector<std::int32_t> prompt,

@@ -13,8 +13,23 @@ namespace stepstone {
 // For messages about fields.
 inline constexpr std::string_view kRequest = "request";
 
-// The body as a JSON object.
-Json parse_body(std::string_view body);
+using OrderedJson = nlohmann::ordered_json;
+
+// A request's body, a JSON object. Its text is kept for the fields in which the order of members
+// counts.
+struct RequestBody {
+  std::string_view text;
+  Json json;
+
+  // A field with its members in their order; null when absent.
+  OrderedJson ordered(std::string_view field) const;
+};
+RequestBody parse_body(std::string_view text);
+
+// True for a field that is there and not null.
+bool given(const Json& body, std::string_view field);
+std::int64_t integer(const Json& body, std::string_view field, std::int64_t fallback,
+                     std::int64_t low, std::int64_t high);
 
 // Texts that the model writes: everything but the prompts.
 struct TextOptions {
@@ -23,15 +38,12 @@ struct TextOptions {
   bool include_usage = false;
   bool echo = false;
 };
-TextOptions chat_options(const Json& body, const ServedModel& model);
-TextOptions completion_options(const Json& body, const ServedModel& model);
+TextOptions chat_options(const RequestBody& body, const ServedModel& model);
+TextOptions completion_options(const RequestBody& body, const ServedModel& model);
 
-std::vector<Message> chat_messages(const Json& body);
 // A string, a list of strings, a list of token ids, or a list of such lists.
 std::vector<std::vector<std::int32_t>> prompts(const Json& body, std::string_view field,
                                                const Tokenizer& tokenizer);
-// 404 unless the field "model" names this model or is absent.
-void check_model(const Json& body, const ServedModel& model);
 // The request with its prompt; sets the default of max_tokens (-1) to what fits, and refuses what
 // does not.
 EngineRequest with_prompt(EngineRequest request, std::vector<std::int32_t> prompt,

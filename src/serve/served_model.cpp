@@ -20,13 +20,19 @@ std::int64_t ServedModel::parameter_count() const {
   return count;
 }
 
-std::vector<std::int32_t> ServedModel::chat_prompt(std::span<const Message> messages) const {
+std::vector<std::int32_t> ServedModel::chat_prompt(const ChatInput& input) const {
   if (!chat_) {
     throw ApiError(
         400, fmt::format("{} is a base model without a chat format: use /v1/completions", name_),
         "model");
   }
-  return chat_->render(messages, true).ids;
+  try {
+    return chat_->ids(input);
+  } catch (const FormatError& e) {  // an error of the template: the chat is not what it expects
+    throw ApiError(400, e.what(), "messages");
+  } catch (const UsageError& e) {
+    throw ApiError(400, e.what(), "messages");
+  }
 }
 
 }  // namespace stepstone

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "infer/engine.h"
+#include "serve/tool_style.h"
 #include "stone/stone.h"
 #include "tokenizer/chat_template.h"
 
@@ -25,8 +26,13 @@ class ServedModel {
   std::int64_t parameter_count() const;
 
   // The tokens that ask for an answer to the chat. Throws ApiError for a model without a chat
-  // format and for roles that it has no place for.
-  std::vector<std::int32_t> chat_prompt(std::span<const Message> messages) const;
+  // format and for what its template refuses.
+  std::vector<std::int32_t> chat_prompt(const ChatInput& input) const;
+  ToolStyle tool_style() const { return tool_style_of(stone_.chat_template); }
+  // True when the chat template's text holds `words`.
+  bool template_names(std::string_view words) const {
+    return stone_.chat_template.find(words) != std::string::npos;
+  }
   // What ends a text or an answer.
   const std::vector<std::int32_t>& stop_tokens() const { return stone_.end_tokens; }
 

@@ -4,9 +4,10 @@
 
 #include "io/utf8.h"
 #include "serve/api_error.h"
+#include "serve/chat_exchange.h"
+#include "serve/completion_exchange.h"
 #include "serve/embedding_exchange.h"
 #include "serve/metrics_text.h"
-#include "serve/text_exchange.h"
 #include "serve/web_page.h"
 
 namespace stepstone {
@@ -54,6 +55,18 @@ ServedModel& Service::model() const {
   const std::lock_guard lock(mutex_);
   if (!model_) throw ApiError(503, "the model is being loaded", {}, "loading");
   return *model_;
+}
+
+ServedModel& Service::model_for(const RequestBody& body) const {
+  ServedModel& m = model();
+  const auto asked = get_or<std::string>(body.json, "model", kRequest, m.name());
+  if (asked != m.name()) {
+    throw ApiError(
+        404,
+        fmt::format("there is no model \"{}\" here, only \"{}\"", to_utf8_lossy(asked), m.name()),
+        "model", "model_not_found");
+  }
+  return m;
 }
 
 void Service::handle(HttpRequest request, const std::shared_ptr<HttpReply>& reply) {
@@ -150,36 +163,33 @@ void Service::models(const Call& call) {
   send_json(*call.reply, {{"object", "list"}, {"data", Json::array({std::move(model)})}});
 }
 
-void Service::write_text(const Call& call, TextOptions options,
-                         std::vector<std::vector<std::int32_t>> prompts, bool chat) {
-  ServedModel& m = model();
-  options.request.key = call.holder;
-  std::vector<EngineRequest> requests;
-  for (const auto& prompt : prompts) {
-    requests.push_back(with_prompt(options.request, prompt, m.engine().context()));
-  }
-  std::make_shared<TextExchange>(m, call.reply, std::move(options), std::move(prompts), chat)
-      ->submit(std::move(requests));
-}
-
 void Service::chat(const Call& call) {
-  ServedModel& m = model();
-  const Json body = parse_body(call.request.body);
-  check_model(body, m);
-  write_text(call, chat_options(body, m), {m.chat_prompt(chat_messages(body))}, true);
+  const RequestBody body = parse_body(call.request.body);
+  ServedModel& m = model_for(body);
+  ChatRequest chat = chat_request(body, m);
+  chat.options.request.key = call.holder;
+  EngineRequest request = with_prompt(chat.options.request, chat.prompt, m.engine().context());
+  std::make_shared<ChatExchange>(m, call.reply, std::move(chat))->submit({std::move(request)});
 }
 
 void Service::completions(const Call& call) {
-  ServedModel& m = model();
-  const Json body = parse_body(call.request.body);
-  check_model(body, m);
-  write_text(call, completion_options(body, m), prompts(body, "prompt", m.tokenizer()), false);
+  const RequestBody body = parse_body(call.request.body);
+  ServedModel& m = model_for(body);
+  TextOptions options = completion_options(body, m);
+  options.request.key = call.holder;
+  auto texts = prompts(body.json, "prompt", m.tokenizer());
+  std::vector<EngineRequest> requests;
+  for (const auto& prompt : texts) {
+    requests.push_back(with_prompt(options.request, prompt, m.engine().context()));
+  }
+  std::make_shared<CompletionExchange>(m, call.reply, std::move(options), std::move(texts))
+      ->submit(std::move(requests));
 }
 
 void Service::embeddings(const Call& call) {
-  ServedModel& m = model();
-  const Json body = parse_body(call.request.body);
-  check_model(body, m);
+  const RequestBody parsed = parse_body(call.request.body);
+  const Json& body = parsed.json;
+  ServedModel& m = model_for(parsed);
   const auto format = get_or<std::string>(body, "encoding_format", kRequest, "float");
   if (format != "float" && format != "base64") {
     throw ApiError(400, "encoding_format must be float or base64", "encoding_format");
@@ -201,8 +211,9 @@ void Service::embeddings(const Call& call) {
 }
 
 void Service::tokenize(const Call& call) {
-  const Tokenizer& tokenizer = model().tokenizer();
-  const Json body = parse_body(call.request.body);
+  const RequestBody parsed = parse_body(call.request.body);
+  const Json& body = parsed.json;
+  const Tokenizer& tokenizer = model_for(parsed).tokenizer();
   const auto content = get<std::string>(body, "content", kRequest);
   std::vector<std::int32_t> ids;
   if (get_or<bool>(body, "add_special", kRequest, false) && tokenizer.bos()) {
@@ -216,15 +227,17 @@ void Service::tokenize(const Call& call) {
 }
 
 void Service::detokenize(const Call& call) {
-  const Tokenizer& tokenizer = model().tokenizer();
-  const Json body = parse_body(call.request.body);
+  const RequestBody parsed = parse_body(call.request.body);
+  const Json& body = parsed.json;
+  const Tokenizer& tokenizer = model_for(parsed).tokenizer();
   const auto ids = get<std::vector<std::int32_t>>(body, "tokens", kRequest);
   send_json(*call.reply, {{"content", to_utf8_lossy(tokenizer.decode(ids))}});
 }
 
 void Service::apply_template(const Call& call) {
-  ServedModel& m = model();
-  const auto ids = m.chat_prompt(chat_messages(parse_body(call.request.body)));
+  const RequestBody body = parse_body(call.request.body);
+  ServedModel& m = model_for(body);
+  const auto ids = chat_request(body, m).prompt;
   send_json(*call.reply, {{"prompt", to_utf8_lossy(m.tokenizer().decode(ids))}});
 }
 

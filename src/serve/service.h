@@ -38,6 +38,8 @@ class Service {
   const Route& find(const HttpRequest& request) const;
   void check_origin(const HttpRequest& request) const;
   ServedModel& model() const;
+  // 404 unless the field "model" names this model or is absent.
+  ServedModel& model_for(const RequestBody& body) const;
 
   // A request that was let in.
   struct Call {
@@ -55,9 +57,6 @@ class Service {
   void tokenize(const Call& call);
   void detokenize(const Call& call);
   void apply_template(const Call& call);
-  void write_text(const Call& call, TextOptions options,
-                  std::vector<std::vector<std::int32_t>> prompts, bool chat);
-
   ServiceOptions options_;
   mutable std::mutex mutex_;
   std::unique_ptr<ServedModel> model_;

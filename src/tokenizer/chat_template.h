@@ -55,6 +55,10 @@ class ChatTemplate {
   // the template refuses; FormatError for an error of the template.
   RenderedChat render(const ChatInput& input) const;
   RenderedChat render(std::span<const Message> messages, bool ask = false) const;
+  // The ids alone.
+  std::vector<std::int32_t> ids(const ChatInput& input) const {
+    return encode(text(input), {}).ids;
+  }
 
   // The text of the same, byte by byte with its origin.
   jinja::Text text(const ChatInput& input) const;

@@ -1,7 +1,9 @@
 """Every route: what it answers, whole and streamed, and what it refuses."""
 
 import base64
+import json
 import math
+import re
 import struct
 import sys
 
@@ -135,6 +137,107 @@ def test_others(server):
     check(status == 200 and body == b"", "HEAD")
 
 
+def tool(name, **more):
+    """A function that takes a town and a number of days."""
+    return {"type": "function", "function": {"name": name, "parameters": {
+        "type": "object", "properties": {"town": {"enum": ["Rome", "Oslo"]}, "days": {"$ref": "#/$defs/days"}},
+        "required": ["town", "days"], "$defs": {"days": {"type": "integer", "minimum": 1, "maximum": 9}}},
+        **more}}
+
+
+def test_forms(server):
+    """Structured output: every notation, with choices, log-probabilities and streams."""
+    schema = {"type": "object", "properties": {"z": {"enum": ["p", "q"]}, "a": {"type": "boolean"}},
+              "required": ["z", "a"]}
+    drawn = {"temperature": 1.5, "max_tokens": 200}
+    for form in ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
+                 {"response_format": {"type": "json_object", "schema": schema}},
+                 {"json_schema": schema}, {"guided_json": schema}, {"guided_json": json.dumps(schema)},
+                 {"structured_outputs": {"json": schema}}):
+        _, made = server.post(CHAT, hello(**drawn, **form, n=3, seed=3, logprobs=True, top_logprobs=1))
+        for choice in made["choices"]:
+            got = json.loads(choice["message"]["content"])
+            check(list(got) == ["z", "a"] and got["z"] in "pq" and choice["finish_reason"] == "stop", f"{got}")
+            check(len(choice["logprobs"]["content"]) > 10, "logprobs")
+        events = server.stream(CHAT, hello(**drawn, **form, seed=3))
+        text = "".join(e["choices"][0]["delta"].get("content", "") for e in events)
+        check(text == made["choices"][0]["message"]["content"], f"streamed: {text}")
+    for path, body in ((CHAT, hello()), (TEXT, {"prompt": "x"})):
+        for form, expected in (({"grammar": 'root ::= "a" [0-9]{2} "!"'}, r"a\d\d!"),
+                               ({"guided_grammar": 'root ::= "yes" | "no"'}, "yes|no"),
+                               ({"guided_regex": "[a-c]{5}"}, "[a-c]{5}"),
+                               ({"structured_outputs": {"regex": "[a-c]{5}"}}, "[a-c]{5}"),
+                               ({"guided_choice": ["red", "blue"]}, "red|blue"),
+                               ({"structured_outputs": {"choice": ["red", "blue"]}}, "red|blue")):
+            choice = server.post(path, {**body, **drawn, **form})[1]["choices"][0]
+            text = choice["text"] if path == TEXT else choice["message"]["content"]
+            check(re.fullmatch(expected, text) and choice["finish_reason"] == "stop", f"{form}: {text}")
+    _, any_json = server.post(CHAT, hello(temperature=0, max_tokens=300, response_format={"type": "json_object"},
+                                          logit_bias={"125": 8}))
+    content = any_json["choices"][0]
+    if content["finish_reason"] == "stop":
+        check(isinstance(json.loads(content["message"]["content"]), dict), "json_object")
+    check(content["message"]["content"].startswith("{"), "json_object")
+    _, cut = server.post(CHAT, hello(max_tokens=2, json_schema=schema))
+    check(cut["choices"][0]["finish_reason"] == "length", "a form cut short")
+
+
+def call_of(deltas):
+    """Name and arguments of the calls that a stream's deltas put together."""
+    calls = []
+    for delta in deltas:
+        for piece in delta.get("tool_calls", []):
+            if piece["index"] == len(calls):
+                check(piece["id"] and piece["type"] == "function", "a call begins with id and type")
+                calls.append([piece["function"]["name"], ""])
+            calls[piece["index"]][1] += piece["function"]["arguments"]
+    return calls
+
+
+def test_tools(server):
+    tools = [tool("weather"), tool("trains"), {"type": "function", "function": {"name": "now"}}]
+    for choice, names in (("required", {"weather", "trains", "now"}),
+                          ({"type": "function", "function": {"name": "trains"}}, {"trains"})):
+        for seed in range(4):
+            body = hello(tools=tools, tool_choice=choice, temperature=2, seed=seed, max_tokens=400)
+            _, made = server.post(CHAT, body)
+            got = made["choices"][0]
+            check(got["finish_reason"] == "tool_calls" and got["message"]["content"] is None, f"{got}")
+            call = got["message"]["tool_calls"][0]
+            arguments = json.loads(call["function"]["arguments"])
+            check(call["function"]["name"] in names and call["type"] == "function", f"{call}")
+            if call["function"]["name"] != "now":
+                check(arguments["town"] in ("Rome", "Oslo") and 1 <= arguments["days"] <= 9, f"{arguments}")
+            events = server.stream(CHAT, body)
+            streamed = call_of([e["choices"][0]["delta"] for e in events])
+            check(streamed == [[call["function"]["name"], call["function"]["arguments"]]], f"{streamed}")
+            check(events[-1]["choices"][0]["finish_reason"] == "tool_calls", "finish_reason of a stream")
+            check(len(events) > 5, "arguments come in one piece")
+    # What the model writes of itself, here led by a grammar: text, then two calls.
+    led = hello(tools=tools, max_tokens=300, grammar=(
+        'root ::= "Let me see. \\n" call call\n'
+        'call ::= "<tool_call>\\n{\\"name\\": \\"now\\", \\"arguments\\": {}}\\n</tool_call>\\n"'))
+    message = server.post(CHAT, led)[1]["choices"][0]["message"]
+    check(message["content"] == "Let me see.", f"{message}")
+    check([c["function"] for c in message["tool_calls"]] == [{"name": "now", "arguments": "{}"}] * 2, f"{message}")
+    check(len({c["id"] for c in message["tool_calls"]}) == 2, "ids")
+    events = server.stream(CHAT, led)
+    check(call_of([e["choices"][0]["delta"] for e in events]) == [["now", "{}"]] * 2, "streamed calls")
+    alone = server.post(CHAT, {**led, "parallel_tool_calls": False})[1]["choices"][0]["message"]
+    check(len(alone["tool_calls"]) == 1, "parallel_tool_calls")
+    none = server.post(CHAT, {**led, "tool_choice": "none"})[1]["choices"][0]
+    check("tool_calls" not in none["message"] and "<tool_call>" in none["message"]["content"], "tool_choice none")
+    # The way of a call and its result back into the prompt of a model whose template knows neither.
+    history = [{"role": "user", "content": "time?"},
+               {"role": "assistant", "content": None, "tool_calls": [
+                   {"id": "c1", "type": "function", "function": {"name": "now", "arguments": "{}"}}]},
+               {"role": "tool", "tool_call_id": "c1", "content": "noon"}]
+    prompt = server.post("/apply-template", {"messages": history, "tools": tools})[1]["prompt"]
+    check(prompt.startswith("<|im_start|>system\nYou can call") and "\"trains\"" in prompt, prompt)
+    check('<tool_call>\n{"name":"now","arguments":{}}\n</tool_call>' in prompt, prompt)
+    check("<|im_start|>user\n<tool_response>\nnoon\n</tool_response>" in prompt, prompt)
+
+
 def test_refusals(server):
     bad = [  # route, change, status, param
         (CHAT, {"messages": []}, 400, "messages"),
@@ -147,14 +250,14 @@ def test_refusals(server):
         (CHAT, {"model": "other"}, 404, "model"),
         (CHAT, {"model": 7}, 400, "model"),
         (CHAT, {"temperature": "hot"}, 400, "temperature"),
-        (CHAT, {"temperature": -1}, 400, None),
+        (CHAT, {"temperature": -1}, 400, "temperature"),
         (CHAT, {"temperature": 1e999}, 400, "temperature"),
-        (CHAT, {"top_p": 0}, 400, None),
-        (CHAT, {"top_k": -2}, 400, None),
+        (CHAT, {"top_p": 0}, 400, "top_p"),
+        (CHAT, {"top_k": -2}, 400, "top_k"),
         (CHAT, {"top_k": 1.5}, 400, "top_k"),
-        (CHAT, {"min_p": 2}, 400, None),
-        (CHAT, {"presence_penalty": 3}, 400, None),
-        (CHAT, {"repeat_penalty": 0}, 400, None),
+        (CHAT, {"min_p": 2}, 400, "min_p"),
+        (CHAT, {"presence_penalty": 3}, 400, "presence_penalty"),
+        (CHAT, {"repeat_penalty": 0}, 400, "repeat_penalty"),
         (CHAT, {"n": 0}, 400, "n"),
         (CHAT, {"n": 129}, 400, "n"),
         (CHAT, {"n": 1 << 70}, 400, "n"),
@@ -176,9 +279,45 @@ def test_refusals(server):
         (CHAT, {"logprobs": 3}, 400, "logprobs"),
         (CHAT, {"stream": "yes"}, 400, "stream"),
         (CHAT, {"stream_options": 1}, 400, "stream_options"),
+        (CHAT, {"typical_p": 0}, 400, "typical_p"),
+        (CHAT, {"dry_multiplier": -1}, 400, "dry_multiplier"),
+        (CHAT, {"dry_allowed_length": 0}, 400, "dry_allowed_length"),
+        (CHAT, {"dry_base": "x"}, 400, "dry_base"),
+        (CHAT, {"mirostat": 1}, 400, "mirostat"),
+        (CHAT, {"mirostat": 3}, 400, "mirostat"),
+        (CHAT, {"mirostat_tau": -1}, 400, "mirostat_tau"),
+        (CHAT, {"functions": [{"name": "x"}]}, 400, "functions"),
+        (CHAT, {"messages": [{"role": "assistant", "tool_calls": [1]}]}, 400, "messages[0]"),
+        (CHAT, {"messages": [{"role": "assistant", "tool_calls": [
+            {"function": {"name": "f", "arguments": "[1]"}}]}]}, 400, "messages[0]"),
         (CHAT, {"tools": [{"type": "function"}]}, 400, "tools"),
-        (CHAT, {"response_format": {"type": "json_object"}}, 400, "response_format"),
+        (CHAT, {"tools": "x"}, 400, "tools"),
+        (CHAT, {"tools": [tool("a b")]}, 400, "tools"),
+        (CHAT, {"tools": [tool("f"), tool("f")]}, 400, "tools"),
+        (CHAT, {"tools": [tool("f", parameters=7)]}, 400, "tools"),
+        (CHAT, {"tools": [tool("f", strict=True, parameters={"type": "object", "minProperties": 3})],
+                "tool_choice": "required"}, 400, "tools"),
+        (CHAT, {"tool_choice": "required"}, 400, "tool_choice"),
+        (CHAT, {"tools": [tool("f")], "tool_choice": "always"}, 400, "tool_choice"),
+        (CHAT, {"tools": [tool("f")], "tool_choice": {"type": "function", "function": {"name": "g"}}},
+         400, "tool_choice"),
+        (CHAT, {"tools": [tool("f")], "tool_choice": "required", "guided_regex": "x"}, 400, "tool_choice"),
+        (CHAT, {"response_format": {"type": "xml"}}, 400, "response_format"),
         (CHAT, {"response_format": "json"}, 400, "response_format"),
+        (CHAT, {"response_format": {"type": "json_schema"}}, 400, "response_format"),
+        (CHAT, {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "tree"}}}},
+         400, "response_format"),
+        (CHAT, {"response_format": {"type": "json_object"}, "guided_regex": "a"}, 400, "guided_regex"),
+        (CHAT, {"grammar": "root ::= root"}, 400, "grammar"),
+        (CHAT, {"grammar": "x" * (1 << 18)}, 400, "grammar"),
+        (CHAT, {"grammar": ["x"]}, 400, "grammar"),
+        (CHAT, {"json_schema": {"pattern": "("}}, 400, "json_schema"),
+        (CHAT, {"guided_json": 7}, 400, "guided_json"),
+        (CHAT, {"guided_regex": "(a"}, 400, "guided_regex"),
+        (CHAT, {"guided_regex": "((a{1000}){1000}){1000}"}, 400, "guided_regex"),
+        (CHAT, {"guided_choice": []}, 400, "guided_choice"),
+        (CHAT, {"guided_grammar": "root := 1"}, 400, "guided_grammar"),
+        (CHAT, {"structured_outputs": {"xml": 1}}, 400, "structured_outputs"),
         (TEXT, {"prompt": None}, 400, "prompt"),
         (TEXT, {"prompt": []}, 400, "prompt"),
         (TEXT, {"prompt": [[]]}, 400, "prompt"),
@@ -240,6 +379,8 @@ def main():
         test_completions(server)
         test_embeddings(server)
         test_others(server)
+        test_forms(server)
+        test_tools(server)
         refused = test_refusals(server)
         check(server.get("/health")[0] == 200, "the server lives")
     test_keys()
