@@ -116,6 +116,11 @@ inline int q3_scale(const std::uint8_t* scales, int j) {
 inline float half_to_float(Half bits) {
   return static_cast<float>(__builtin_bit_cast(_Float16, bits));
 }
+// 2^(e - 128); below 2^-126 it is denormal.
+inline float mxfp4_scale(std::uint8_t e) {
+  return __builtin_bit_cast(float, e < 2 ? std::uint32_t{0x00200000} << e
+                                         : static_cast<std::uint32_t>(e - 1) << 23);
+}
 // To nearest even; beyond 65504, infinity.
 inline Half float_to_half(float value) {
   return __builtin_bit_cast(Half, static_cast<_Float16>(value));

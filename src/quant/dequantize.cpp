@@ -56,9 +56,7 @@ void decode(const BlockIQ4_NL& b, float* out) {
 }
 
 void decode(const BlockMXFP4& b, float* out) {
-  // 2^(e - 128); below 2^-126 it is denormal.
-  const float d = std::bit_cast<float>(b.e < 2 ? std::uint32_t{0x00200000} << b.e
-                                               : std::uint32_t{b.e - 1u} << 23);
+  const float d = mxfp4_scale(b.e);
   nibbles(b.qs, out, [=](int q, int) { return d * kCodebookMxfp4[static_cast<std::size_t>(q)]; });
 }
 

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "backend/cpu/block_kernels.h"
+#include "backend/cpu/block_panels.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/gemm_plan.h"
 #include "core/error.h"
@@ -17,6 +19,7 @@ struct PackedAccess {
     return static_cast<const std::byte*>(b.panels_->data());
   }
   static Isa isa(const PackedMatrix& b) { return b.isa_; }
+  static const BlockPanels* blocks(const PackedMatrix& b) { return b.blocks_.get(); }
 };
 
 namespace {
@@ -444,6 +447,7 @@ const GemmKernels& gemm_kernels(Isa isa) {
 
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute) {
   require<UsageError>(k >= 0 && n >= 0, "pack_b: negative size {}x{}", k, n);
+  require<UsageError>(compute != Compute::int8, "pack_b: int8 takes blocks, see pack_blocks()");
   check_matrix("b", b, k, n);
   PackedMatrix packed;
   packed.k_ = k;
@@ -474,7 +478,21 @@ PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute 
   return packed;
 }
 
+PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k) {
+  const auto blocks =
+      std::make_shared<BlockPanels>(make_block_panels(parts, k, block_kernels(isa()).nr));
+  PackedMatrix packed;
+  packed.k_ = k;
+  packed.n_ = blocks->n;
+  packed.compute_ = Compute::int8;
+  packed.isa_ = isa();
+  for (const BlockPiece& piece : blocks->pieces) packed.bytes_ += piece.panels->bytes();
+  packed.blocks_ = blocks;
+  return packed;
+}
+
 void gemm(const GemmArgs& args) {
+  require<UsageError>(args.compute != Compute::int8, "gemm: int8 needs a packed B");
   check(args);
   check_matrix("b", args.b, args.k, args.n);
   run(args, nullptr);
@@ -486,6 +504,7 @@ void gemm(const GemmArgs& args, const PackedMatrix& b) {
                       "gemm: B was packed as {}x{}, the product needs {}x{}", b.k(), b.n(), args.k,
                       args.n);
   if (args.m == 0 || args.n == 0) return;
+  if (b.compute() == Compute::int8) return block_gemm(args, *PackedAccess::blocks(b));
   require<UsageError>(PackedAccess::isa(b) == isa(),
                       "gemm: B was packed for {}, the instruction set in use is {}",
                       name_of(PackedAccess::isa(b)), name_of(isa()));

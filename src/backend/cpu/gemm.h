@@ -10,15 +10,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "backend/cpu/isa.h"
 #include "core/dtype.h"
 #include "core/storage.h"
+#include "quant/block_type.h"
 
 namespace stepstone::cpu {
 
 // f32: as stored. bf16: both inputs rounded to bf16 (nearest even) on packing; sums in f32.
-enum class Compute : std::uint8_t { f32, bf16 };
+// int8: B is quantised in blocks (pack_blocks), A is rounded to int8 with a scale for every 32 of
+// k; products under one scale of B are summed in integers, those sums in f32 along k.
+enum class Compute : std::uint8_t { f32, bf16, int8 };
 
 // A matrix of f32 or bf16 elements. Element (i, j) is data[i·ld + j], or data[j·ld + i] if
 // transposed. ld counts elements.
@@ -41,6 +45,16 @@ struct GemmArgs {
   Compute compute = Compute::f32;
 };
 
+// Rows of a quantised weight, columns of B, as they lie in a GGUF file.
+struct BlockRows {
+  BlockType type = BlockType::q8_0;
+  std::span<const std::byte> blocks;
+  std::int64_t rows = 0;
+  std::span<const std::int64_t> order = {};  // column j is row order[j]; empty: row j
+};
+
+struct BlockPanels;
+
 // B, packed once for many products with it (weights at inference).
 class PackedMatrix {
  public:
@@ -53,6 +67,7 @@ class PackedMatrix {
 
  private:
   friend PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
+  friend PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k);
   friend struct PackedAccess;
 
   std::int64_t k_ = 0, n_ = 0;
@@ -60,10 +75,14 @@ class PackedMatrix {
   std::size_t bytes_ = 0;
   Isa isa_ = Isa::portable;
   std::shared_ptr<Storage> panels_;
+  std::shared_ptr<const BlockPanels> blocks_;  // compute int8
 };
 
 // Throws UsageError for a shape, stride, type or null pointer that cannot be meant.
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
+// B of compute type int8: the parts' rows become columns, one part after another. k is a multiple
+// of every part's block. The blocks are copied. A product with it takes no `accumulate`.
+PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k);
 
 // Runs on the compute pool, or on the calling thread alone inside a parallel region. C must not
 // overlap A, B or bias. Throws UsageError for a shape, stride, type or null pointer that cannot be

@@ -7,6 +7,12 @@
 namespace stepstone::cpu {
 namespace {
 
+inline float load_one(const MatrixRef& x, std::int64_t k, std::int64_t j) {
+  const std::int64_t at = x.transposed ? j * x.ld + k : k * x.ld + j;
+  if (x.dtype == DType::bf16) return static_cast<float>(static_cast<const bf16*>(x.data)[at]);
+  return static_cast<const float*>(x.data)[at];
+}
+
 // Unit `step` of column j, as T.
 template <typename T>
 T* unit(const PackPanels& p, std::int64_t step, std::int64_t j) {

@@ -80,11 +80,5 @@ hn::Vec<U32<D>> pairs_of(D, V lower, V upper) {
   return hn::Or(hn::ShiftRight<16>(hn::BitCast(du, lower)), hn::BitCast(du, upper));
 }
 
-inline float load_one(const MatrixRef& x, std::int64_t k, std::int64_t j) {
-  const std::int64_t at = x.transposed ? j * x.ld + k : k * x.ld + j;
-  if (x.dtype == DType::bf16) return static_cast<float>(static_cast<const bf16*>(x.data)[at]);
-  return static_cast<const float*>(x.data)[at];
-}
-
 }  // namespace
 }  // namespace stepstone::cpu

@@ -1,0 +1,131 @@
+// Quantised weights as panels: what the block types of quant/blocks.h become in memory.
+//
+// A panel holds `nr` columns of B (rows of the weight). Its codes come first, in steps of 32 k:
+// chunks of nr 32-bit units, one unit per column, then its scales. Group g < 8 of a step is the
+// four codes of k = 4g … 4g + 3 of each column, byte by byte:
+//   8 bits   chunk g is group g
+//   nibbles  4 chunks: group g is in the low (g < 4) or high nibbles of chunk g % 4
+//   pairs    2 chunks: bits 2(g % 4), 2(g % 4) + 1 of the bytes of chunk g / 4
+//   bits     1 chunk: bit g of its bytes
+// Codes of 5 and 6 bits are nibbles and then their upper bits or pairs, codes of 3 bits pairs and
+// then bits. So a format takes as many bytes as in the file, but for the 6-bit scales of Q3_K, Q4_K
+// and Q5_K, which become bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "quant/block_type.h"
+
+namespace stepstone::cpu {
+
+inline constexpr int kStep = 32;       // k
+inline constexpr int kSuperSteps = 8;  // of a super-block
+
+// How the scales of a panel lie, in units of nr entries. x = scale (q - zero) [+ min].
+enum class ScaleKind : std::uint8_t {
+  half,         // step: f16 scale
+  half_min,     // step: f16 scale, f16 min
+  single,       // step: f32 scale
+  super_min,    // 8 steps: f16 d, f16 dmin, 8 × (u8 scale, u8 min): min is -dmin · min
+  super16,      // 8 steps: f16 d, 16 × i8 scale, each for 16 k
+  super16_min,  // 8 steps: f16 d, f16 dmin, 16 × u8, scale in the low nibble, min in the high
+  wide,         // step: f32 scale                         } 8-bit codes in the cache, for products
+  wide_min,     // step: f32 scale, f32 min                } tall enough to pay for expanding a
+  wide16,       // step: 2 × f32 scale                     } panel once
+  wide16_min,   // step: 2 × (f32 scale, f32 min)          }
+};
+
+constexpr bool is_wide(ScaleKind s) { return s >= ScaleKind::wide; }
+// Values under one scale.
+constexpr int granularity(ScaleKind s) {
+  return s == ScaleKind::super16 || s == ScaleKind::super16_min || s == ScaleKind::wide16 ||
+                 s == ScaleKind::wide16_min
+             ? 16
+             : 32;
+}
+constexpr bool has_min(ScaleKind s) {
+  return s == ScaleKind::half_min || s == ScaleKind::super_min || s == ScaleKind::super16_min ||
+         s == ScaleKind::wide_min || s == ScaleKind::wide16_min;
+}
+constexpr ScaleKind widened(ScaleKind s) {
+  if (granularity(s) == 16) return has_min(s) ? ScaleKind::wide16_min : ScaleKind::wide16;
+  return has_min(s) ? ScaleKind::wide_min : ScaleKind::wide;
+}
+
+enum class Codebook : std::uint8_t { none, iq4_nl, mxfp4 };
+
+struct BlockFormat {
+  int bits = 0;  // 0: not a quantised type
+  ScaleKind scales = ScaleKind::half;
+  int zero_shift = -1;  // zero = 1 << zero_shift; -1: zero is 0
+  Codebook codebook = Codebook::none;
+
+  constexpr int zero() const { return zero_shift < 0 ? 0 : 1 << zero_shift; }
+  // Codes and scales of one panel of `steps` steps. Steps of super-blocks come in eights.
+  constexpr std::int64_t code_bytes(std::int64_t steps, int nr) const {
+    return steps * bits * 4 * nr;
+  }
+  constexpr std::int64_t scale_bytes(std::int64_t steps, int nr) const {
+    switch (scales) {
+      case ScaleKind::half:
+        return steps * 2 * nr;
+      case ScaleKind::half_min:
+      case ScaleKind::single:
+      case ScaleKind::wide:
+        return steps * 4 * nr;
+      case ScaleKind::super_min:
+        return steps / kSuperSteps * 20 * nr;
+      case ScaleKind::super16:
+        return steps / kSuperSteps * 18 * nr;
+      case ScaleKind::super16_min:
+        return steps / kSuperSteps * 20 * nr;
+      case ScaleKind::wide_min:
+      case ScaleKind::wide16:
+        return steps * 8 * nr;
+      case ScaleKind::wide16_min:
+        return steps * 16 * nr;
+    }
+    return 0;
+  }
+  constexpr std::int64_t panel_bytes(std::int64_t steps, int nr) const {
+    return code_bytes(steps, nr) + scale_bytes(steps, nr);
+  }
+};
+
+constexpr BlockFormat block_format(BlockType type) {
+  switch (type) {
+    case BlockType::q8_0:
+      return {8, ScaleKind::half, 7};
+    case BlockType::q4_0:
+      return {4, ScaleKind::half, 3};
+    case BlockType::q4_1:
+      return {4, ScaleKind::half_min};
+    case BlockType::q5_0:
+      return {5, ScaleKind::half, 4};
+    case BlockType::q5_1:
+      return {5, ScaleKind::half_min};
+    case BlockType::iq4_nl:
+      return {4, ScaleKind::half, 7, Codebook::iq4_nl};
+    case BlockType::mxfp4:
+      return {4, ScaleKind::single, 4, Codebook::mxfp4};
+    case BlockType::q2_k:
+      return {2, ScaleKind::super16_min};
+    case BlockType::q3_k:
+      return {3, ScaleKind::super16, 2};
+    case BlockType::q4_k:
+      return {4, ScaleKind::super_min};
+    case BlockType::q5_k:
+      return {5, ScaleKind::super_min};
+    case BlockType::q6_k:
+      return {6, ScaleKind::super16, 5};
+    default:
+      return {};
+  }
+}
+
+// The same values once expanded: codes of 8 bits.
+constexpr BlockFormat widened(BlockFormat f) {
+  return {8, widened(f.scales), f.zero_shift, Codebook::none};
+}
+
+}  // namespace stepstone::cpu

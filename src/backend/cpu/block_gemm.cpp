@@ -1,0 +1,228 @@
+// Products with quantised weights: rows of A to int8 once, then panel by panel of B.
+#include <algorithm>
+#include <cstdlib>
+
+#include "backend/cpu/block_kernels.h"
+#include "backend/cpu/block_panels.h"
+#include "core/error.h"
+#include "core/threads.h"
+
+namespace stepstone::cpu {
+namespace {
+
+constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Rows of A that stay in L2 while panels of B pass.
+constexpr std::int64_t kBytesOfA = std::int64_t{1} << 20;
+// Columns are handed out so that a task reads about this much of B where reading is all.
+constexpr std::int64_t kBytesOfTask = std::int64_t{128} << 10;
+
+// What the pieces want to know of A beyond its codes.
+struct Wanted {
+  bool negative16 = false, negative32 = false, scaled16 = false, scaled32 = false;
+};
+
+Wanted wanted_by(const BlockPanels& b) {
+  Wanted w;
+  for (const BlockPiece& piece : b.pieces) {
+    const BlockFormat f = piece.format();
+    const bool fine = granularity(f.scales) == 16;
+    (fine ? w.negative16 : w.negative32) |= f.zero_shift >= 0;
+    (fine ? w.scaled16 : w.scaled32) |= has_min(f.scales);
+  }
+  return w;
+}
+
+// All rows of A in int8, with what `Wanted` asks for.
+class RowsInt8 {
+ public:
+  RowsInt8(const GemmArgs& x, Wanted w, const BlockKernels& kernels) : steps_(x.k / kStep) {
+    const std::int64_t m = x.m;
+    std::int64_t bytes = 0;
+    const auto place = [&](std::int64_t size) {
+      const std::int64_t at = bytes;
+      bytes += div_up(size, 64) * 64;
+      return at;
+    };
+    // A row more of 64 bytes keeps rows out of the same sets of L1.
+    codes_row_ = x.k + 64;
+    const std::int64_t codes = place(m * codes_row_), scales = place(m * steps_ * 4);
+    const std::int64_t negative16 = place(w.negative16 ? m * steps_ * 8 : 0);
+    const std::int64_t negative32 = place(w.negative32 ? m * steps_ * 4 : 0);
+    const std::int64_t scaled16 = place(w.scaled16 ? m * steps_ * 8 : 0);
+    const std::int64_t scaled32 = place(w.scaled32 ? m * steps_ * 4 : 0);
+    memory_ = allocate(static_cast<std::size_t>(bytes));
+    auto* base = static_cast<std::byte*>(memory_->data());
+    codes_ = reinterpret_cast<std::int8_t*>(base + codes);
+    scales_ = reinterpret_cast<float*>(base + scales);
+    if (w.negative16) negative16_ = reinterpret_cast<std::int32_t*>(base + negative16);
+    if (w.negative32) negative32_ = reinterpret_cast<std::int32_t*>(base + negative32);
+    if (w.scaled16) scaled16_ = reinterpret_cast<float*>(base + scaled16);
+    if (w.scaled32) scaled32_ = reinterpret_cast<float*>(base + scaled32);
+    const auto row_bytes = x.a.ld * static_cast<std::ptrdiff_t>(size_of(x.a.dtype));
+    const auto* from = static_cast<const std::byte*>(x.a.data);
+    parallel_for(m, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const auto at = [i](auto* p, std::int64_t stride) { return p ? p + i * stride : nullptr; };
+        kernels.quantize_row({.from = from + i * row_bytes,
+                              .dtype = x.a.dtype,
+                              .count = x.k,
+                              .codes = codes_ + i * codes_row_,
+                              .scales = scales_ + i * steps_,
+                              .negative_sums16 = at(negative16_, 2 * steps_),
+                              .negative_sums32 = at(negative32_, steps_),
+                              .scaled_sums16 = at(scaled16_, 2 * steps_),
+                              .scaled_sums32 = at(scaled32_, steps_)});
+      }
+    });
+  }
+
+  QuantizedRows rows(std::int64_t first, const BlockFormat& f) const {
+    const bool fine = granularity(f.scales) == 16;
+    QuantizedRows r;
+    r.codes = codes_ + first * codes_row_;
+    r.codes_row = codes_row_;
+    r.scales = scales_ + first * steps_;
+    r.scales_row = steps_;
+    r.sums_row = fine ? 2 * steps_ : steps_;
+    const std::int32_t* negative = fine ? negative16_ : negative32_;
+    const float* scaled = fine ? scaled16_ : scaled32_;
+    if (negative) r.negative_sums = negative + first * r.sums_row;
+    if (scaled) r.scaled_sums = scaled + first * r.sums_row;
+    return r;
+  }
+
+ private:
+  std::int64_t steps_;
+  std::ptrdiff_t codes_row_ = 0;
+  std::shared_ptr<Storage> memory_;
+  std::int8_t* codes_ = nullptr;
+  float* scales_ = nullptr;
+  std::int32_t *negative16_ = nullptr, *negative32_ = nullptr;
+  float *scaled16_ = nullptr, *scaled32_ = nullptr;
+};
+
+// A tile of sums to C, rounded if C is bf16.
+void finish(const GemmArgs& x, const float* sums, int nr, std::int64_t row, int rows,
+            std::int64_t col, std::int64_t cols) {
+  for (int i = 0; i < rows; ++i) {
+    const float* from = sums + i * nr;
+    const std::int64_t at = (row + i) * x.ldc + col;
+    const auto put = [&](auto* c) {
+      for (std::int64_t j = 0; j < cols; ++j) {
+        const float value = x.bias ? from[j] + x.bias[col + j] : from[j];
+        c[at + j] = std::remove_reference_t<decltype(*c)>(value);
+      }
+    };
+    if (x.c_dtype == DType::bf16) {
+      put(static_cast<bf16*>(x.c));
+    } else {
+      put(static_cast<float*>(x.c));
+    }
+  }
+}
+
+// Memory of one thread for an expanded panel.
+std::byte* panel_space(std::int64_t bytes) {
+  thread_local std::shared_ptr<Storage> space;
+  if (!space || static_cast<std::int64_t>(space->bytes()) < bytes) {
+    space = allocate(static_cast<std::size_t>(bytes));
+  }
+  return static_cast<std::byte*>(space->data());
+}
+
+struct Span {
+  std::int64_t begin, end;
+};
+
+struct Product {
+  const GemmArgs& args;
+  const BlockPanels& b;
+  const BlockKernels& kernels;
+  const RowsInt8& a;
+};
+
+void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows) {
+  const GemmArgs& x = p.args;
+  const std::int64_t steps = x.k / kStep;
+  const int nr = p.kernels.nr;
+  const bool direct = rows.end - rows.begin <= p.kernels.direct_rows;
+  BlockFormat format = piece.format();
+  const std::byte* panel = piece.panel(index);
+  void (*multiply)(const BlockTile&);
+  if (direct) {
+    multiply = p.kernels.direct(piece.type);
+  } else {
+    const BlockFormat wide = widened(format);
+    std::byte* space = panel_space(wide.panel_bytes(steps, nr));
+    p.kernels.expand(piece.type)(panel, steps, space);
+    panel = space;
+    format = wide;
+    multiply = p.kernels.wide(wide);
+  }
+  const std::int64_t in_piece = index * nr;
+  const std::int64_t col = piece.first + in_piece,
+                     cols = std::min<std::int64_t>(nr, piece.columns - in_piece);
+  const bool in_place = cols == nr && x.bias == nullptr && x.c_dtype == DType::f32;
+  alignas(64) float sums[8 * 64];
+  BlockTile tile;
+  tile.codes = panel;
+  tile.scales = panel + format.code_bytes(steps, nr);
+  tile.steps = steps;
+  for (std::int64_t i = rows.begin; i < rows.end; i += p.kernels.mr) {
+    tile.a = p.a.rows(i, format);
+    tile.rows = static_cast<int>(std::min<std::int64_t>(p.kernels.mr, rows.end - i));
+    tile.c = in_place ? static_cast<float*>(x.c) + i * x.ldc + col : sums;
+    tile.c_row = in_place ? x.ldc : nr;
+    multiply(tile);
+    if (!in_place) finish(x, sums, nr, i, tile.rows, col, cols);
+  }
+}
+
+}  // namespace
+
+const BlockKernels& block_kernels(Isa isa) {
+#if defined(__x86_64__)
+  static const bool vnni = __builtin_cpu_supports("avx512vnni");
+  if (isa >= Isa::avx512 && vnni) return kBlockAvx512Vnni;
+#endif
+  static_cast<void>(isa);
+  return kBlockBaseline;
+}
+
+void block_gemm(const GemmArgs& x, const BlockPanels& b) {
+  require<UsageError>(!x.accumulate && !x.a.transposed,
+                      "gemm: quantised weights take a plain A and a C to be written");
+  if (x.m == 0 || x.n == 0) return;
+  const BlockKernels& kernels = block_kernels(isa());
+  require<UsageError>(kernels.nr == b.nr, "gemm: B was packed for another instruction set than {}",
+                      name_of(isa()));
+  const RowsInt8 a(x, wanted_by(b), kernels);
+  const Product p{x, b, kernels, a};
+  std::vector<std::int64_t> ends;  // panels up to the end of each piece
+  std::int64_t panels = 0, bytes = 0;
+  for (const BlockPiece& piece : b.pieces) {
+    panels += div_up(piece.columns, b.nr);
+    bytes = std::max(bytes, piece.panel_bytes);
+    ends.push_back(panels);
+  }
+  const std::int64_t strip = kernels.mr;
+  const std::int64_t max_rows =
+      std::max(kBytesOfA / (x.k * 3 / 2) / strip, std::int64_t{1}) * strip;
+  const std::int64_t blocks = div_up(x.m, max_rows);
+  const std::int64_t rows = div_up(div_up(x.m, blocks), strip) * strip;
+  const std::int64_t grain =
+      std::max(kBytesOfTask / std::max(bytes * x.m, std::int64_t{1}), std::int64_t{1});
+  for (std::int64_t row = 0; row < x.m; row += rows) {
+    const Span span{row, std::min(row + rows, x.m)};
+    parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const auto at = std::upper_bound(ends.begin(), ends.end(), i) - ends.begin();
+        run_panel(p, b.pieces[static_cast<std::size_t>(at)],
+                  at == 0 ? i : i - ends[static_cast<std::size_t>(at) - 1], span);
+      }
+    });
+  }
+}
+
+}  // namespace stepstone::cpu
