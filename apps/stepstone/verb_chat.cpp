@@ -43,7 +43,7 @@ struct ChatFlags : GenerateFlags {
 
 void run(const ChatFlags& flags) {
   flags.request.sampling.validate();
-  Stone stone = load_stone(flags.model);
+  Stone stone = load_stone(flags.model, Weights::as_stored);
   Generator generator(stone, flags.context);
   ChatSession session(stone, generator, flags.request);
   session.set_system(flags.system);

@@ -42,7 +42,7 @@ void record(const EvalFlags& flags, const Json& scores) try {
 }
 
 void run(const EvalFlags& flags) {
-  Stone stone = load_stone(flags.model);
+  Stone stone = load_stone(flags.model, Weights::as_stored);
   stone.model->pack(stone.compute);
   Json json = {{"model", flags.model}}, scores = Json::object();
   if (flags.perplexity) {

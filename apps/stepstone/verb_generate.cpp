@@ -38,7 +38,7 @@ void run(const PromptFlags& flags) {
   flags.request.sampling.validate();
   const std::string prompt =
       flags.file.empty() ? flags.prompt : read_input(flags.file, kMaxPromptFile);
-  Stone stone = load_stone(flags.model);
+  Stone stone = load_stone(flags.model, Weights::as_stored);
   Generator generator(stone, flags.context);
   EngineRequest request = flags.request;
   request.prompt = prompt_tokens(stone.tokenizer, prompt);

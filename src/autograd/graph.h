@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "autograd/profiler.h"
+#include "core/error.h"
 #include "core/tensor.h"
 
 namespace stepstone {
@@ -24,8 +25,12 @@ class Var {
       : state_(std::make_shared<State>(State{std::move(value), {}, requires_grad})) {}
 
   bool defined() const { return state_ != nullptr; }
-  const Tensor& value() const { return state_->value; }
-  const Shape& shape() const { return state_->value.shape(); }
+  // Throws Error if undefined.
+  const Tensor& value() const {
+    require(state_ != nullptr, "a value that is not in memory was asked for");
+    return state_->value;
+  }
+  const Shape& shape() const { return value().shape(); }
   bool requires_grad() const { return state_ && state_->requires_grad; }
   void set_requires_grad(bool on) { state_->requires_grad = on; }
   // Undefined until backward() has reached it. Leaves keep it over graphs and add to it.

@@ -323,6 +323,11 @@ const GgufFile::Info& GgufFile::info(std::string_view name) const {
   return found->second;
 }
 
+void GgufFile::forget(std::string_view name) const {
+  const Info& i = info(name);
+  file_->forget(i.begin, i.end);
+}
+
 std::span<const std::byte> GgufFile::data(std::string_view name) const {
   const Info& entry = info(name);
   file_->check_unchanged();

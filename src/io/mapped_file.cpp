@@ -102,6 +102,15 @@ MappedFile::~MappedFile() {
   }
 }
 
+void MappedFile::forget(std::uint64_t begin, std::uint64_t end) const {
+  if (!mapped_) return;
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  begin = (begin + page - 1) / page * page;
+  end = std::min<std::uint64_t>(end, size_) / page * page;
+  // A failure costs memory and nothing else.
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
 void exit_on_lost_mapping() {
   mappings();  // made now: a handler may not
   struct sigaction action {};

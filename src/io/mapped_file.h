@@ -34,6 +34,9 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   // Throws FormatError(field "file size") when the file has shrunk since open().
   void check_unchanged() const;
+  // Bytes [begin, end) need not stay in memory: they are read again when they are touched. Only
+  // where nobody has written to them.
+  void forget(std::uint64_t begin, std::uint64_t end) const;
   const std::filesystem::path& path() const { return file_.path(); }
 
  private:

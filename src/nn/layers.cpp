@@ -20,7 +20,11 @@ cpu::PackedMatrix packed_weight(const Tensor& w, DType compute) {
                      compute == DType::bf16 ? cpu::Compute::bf16 : cpu::Compute::f32);
 }
 
-void Linear::pack(DType compute) { packed_ = packed_weight(weight_->var.value(), compute); }
+void Linear::pack(DType compute) {
+  if (packed_.bytes() > 0) return;
+  packed_ = packed_weight(weight_->var.value(), compute);
+  weight_->var = {};
+}
 
 Var offset_weight(Graph& graph, const Parameter* weight, float offset) {
   if (weight == nullptr) return {};

@@ -16,10 +16,12 @@ class Linear {
   Linear(Parameter* weight, Parameter* bias) : weight_(weight), bias_(bias) {}
 
   Var operator()(Graph& graph, const Var& x) const;
-  // Packs the weight once for inference in `compute`; the results keep their bits. To be undone
-  // by unpack() before the weight changes.
+  // Packs the weight once for inference in `compute`, in place of its f32 values; the results keep
+  // their bits. Nothing if it is packed.
   void pack(DType compute);
-  void unpack() { packed_ = {}; }
+  // A weight that is quantised, likewise.
+  void set(cpu::PackedMatrix packed) { packed_ = std::move(packed); }
+  const Parameter* weight() const { return weight_; }
 
  private:
   Parameter* weight_ = nullptr;

@@ -5,9 +5,18 @@ namespace stepstone::nn {
 Parameter& ParameterList::add(std::string name, Shape shape, Role role, std::vector<Part> parts,
                               bool transposed) {
   if (parts.empty()) parts = {{name, shape.dim(0)}};
-  return parameters_.emplace_back(Parameter{std::move(name),
-                                            Var(Tensor::zeros(shape, DType::f32), true), role,
-                                            std::move(parts), transposed});
+  Var var;
+  if (values_ == Values::zeros) var = Var(Tensor::zeros(shape, DType::f32), true);
+  return parameters_.emplace_back(Parameter{.name = std::move(name),
+                                            .shape = std::move(shape),
+                                            .var = std::move(var),
+                                            .role = role,
+                                            .parts = std::move(parts),
+                                            .transposed = transposed});
+}
+
+void Parameter::allocate() {
+  if (!var.defined()) var = Var(Tensor::empty(shape, DType::f32), true);
 }
 
 std::int64_t ParameterList::numel() const {

@@ -30,17 +30,26 @@ struct Part {
 
 struct Parameter {
   std::string name;
-  Var var;  // f32 master weight
+  Shape shape;
+  Var var;  // f32 master weight; undefined where allocate() has not been called or the values are
+            // kept elsewhere for inference (Transformer::pack, set_blocks)
   Role role;
   std::vector<Part> parts;
   bool transposed = false;  // stored as [in, out] on disk (GPT-2's Conv1D)
 
-  std::int64_t numel() const { return var.value().numel(); }
+  std::int64_t numel() const { return shape.numel(); }
+  // Memory for the values, not set to anything. Nothing if there is some already.
+  void allocate();
 };
+
+// Whether the parameters of a new model get zeros, or no memory until they are read.
+enum class Values : std::uint8_t { zeros, none };
 
 // Owns a model's parameters in a fixed order; addresses stay valid.
 class ParameterList {
  public:
+  explicit ParameterList(Values values = Values::zeros) : values_(values) {}
+
   Parameter& add(std::string name, Shape shape, Role role, std::vector<Part> parts = {},
                  bool transposed = false);
 
@@ -53,6 +62,7 @@ class ParameterList {
   void clear_gradients();
 
  private:
+  Values values_;
   std::deque<Parameter> parameters_;
 };
 

@@ -102,7 +102,7 @@ class Speedrun {
 
   void examine() {
     say("evaluation: questions that were not in the training data");
-    Stone stone = load_stone(path("chat"));
+    Stone stone = load_stone(path("chat"), Weights::as_stored);
     Generator generator(stone);
     TaskEvalOptions eval;
     eval.questions = options_.questions;

@@ -1,5 +1,6 @@
 #include "stone/gguf_model.h"
 
+#include <algorithm>
 #include <set>
 
 #include "ops/rotary/rotary_frequencies.h"
@@ -105,6 +106,45 @@ std::vector<std::pair<std::string, std::vector<double>>> rope_tensors(const Tran
   return {{"rope_freqs.weight", f}};
 }
 
+void check_tensor(const GgufFile& file, const GgufPart& part, const Shape& whole) {
+  if (!file.contains(part.name)) throw FormatError(file.file(), part.name, "tensor is missing");
+  std::vector<std::int64_t> dims(whole.dims().begin(), whole.dims().end());
+  dims[0] = part.rows;
+  const Shape expected(dims);
+  const Shape& shape = file.info(part.name).shape;
+  if (!(shape == expected)) {
+    throw FormatError(file.file(), part.name + ".shape",
+                      fmt::format("expected {}, got {}", to_string(expected), to_string(shape)));
+  }
+}
+
+void load_values(const nn::Parameter& p, std::span<const GgufPart> parts, const GgufFile& file) {
+  std::int64_t begin = 0;
+  for (const GgufPart& part : parts) {
+    Tensor source = file.tensor(part.name);
+    if (source.dtype() != DType::f32) source = source.to(DType::f32);
+    p.var.value().slice(begin, begin + part.rows).copy_from(reordered(source, part, false));
+    begin += part.rows;
+  }
+}
+
+void set_blocks(Transformer& model, nn::Parameter& p, std::span<const GgufPart> parts,
+                const GgufFile& file) {
+  std::vector<cpu::BlockRows> rows;
+  std::vector<std::vector<std::int64_t>> orders(parts.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const GgufPart& part = parts[i];
+    if (part.paired_heads > 0) {
+      orders[i].resize(static_cast<std::size_t>(part.rows));
+      for (std::int64_t r = 0; r < part.rows; ++r) {
+        orders[i][static_cast<std::size_t>(our_row(r, part.rows, part.paired_heads))] = r;
+      }
+    }
+    rows.push_back({file.info(part.name).type, file.data(part.name), part.rows, orders[i]});
+  }
+  model.set_blocks(p, rows, file.keep_alive());
+}
+
 std::vector<std::byte> encoded(const Tensor& t, BlockType type) {
   std::vector<std::byte> bytes(bytes_of(type, static_cast<std::uint64_t>(t.numel())));
   quantize(type, t.span<float>(), bytes);
@@ -117,7 +157,7 @@ std::vector<GgufPart> gguf_parts(const TransformerConfig& c, const nn::Parameter
   const TensorNames ours = tensor_names(c), theirs = gguf_names(c);
   const bool paired = gguf_architecture(c).paired_rows;
   const Place place = place_of(parameter.parts.front().name, ours);
-  const bool matrix = parameter.var.value().rank() == 2;
+  const bool matrix = parameter.shape.rank() == 2;
   const std::string prefix =
       place.prefix.empty() ? "" : fmt::format("{}{}.", theirs.layer, place.layer);
   std::vector<GgufPart> parts;
@@ -128,7 +168,7 @@ std::vector<GgufPart> gguf_parts(const TransformerConfig& c, const nn::Parameter
     if (base.ends_with("norm") && place.suffix == ".weight") part.offset = c.norm_offset;
     parts.push_back(std::move(part));
   };
-  const std::int64_t rows = parameter.var.value().dim(0);
+  const std::int64_t rows = parameter.shape.dim(0);
   if (place.base == ours.qkv.front()) {
     const std::int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
     if (theirs.qkv.size() == 1) {
@@ -147,29 +187,27 @@ std::vector<GgufPart> gguf_parts(const TransformerConfig& c, const nn::Parameter
   return parts;
 }
 
-void load_gguf_tensors(Transformer& model, const GgufFile& file) {
+void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights) {
   std::set<std::string> known = {"rope_freqs.weight", "rope_factors_long.weight",
                                  "rope_factors_short.weight"};
   for (nn::Parameter& p : model.parameters()) {
-    const Tensor& value = p.var.value();
-    std::int64_t begin = 0;
-    for (const GgufPart& part : gguf_parts(model.config(), p)) {
-      const Tensor target = value.slice(begin, begin + part.rows);
-      begin += part.rows;
-      if (!file.contains(part.name)) {
-        throw FormatError(file.file(), part.name, "tensor is missing");
-      }
+    const std::vector<GgufPart> parts = gguf_parts(model.config(), p);
+    for (const GgufPart& part : parts) {
       known.insert(part.name);
-      const Shape& shape = file.info(part.name).shape;
-      if (!(shape == target.shape())) {
-        throw FormatError(
-            file.file(), part.name + ".shape",
-            fmt::format("expected {}, got {}", to_string(target.shape()), to_string(shape)));
-      }
-      Tensor source = file.tensor(part.name);
-      if (source.dtype() != DType::f32) source = source.to(DType::f32);
-      target.copy_from(reordered(source, part, false));
+      check_tensor(file, part, p.shape);
     }
+    const bool blocks =
+        weights == Weights::as_stored && std::ranges::all_of(parts, [&](const GgufPart& part) {
+          return part.kind != TensorKind::vector &&
+                 cpu::has_block_kernel(file.info(part.name).type);
+        });
+    if (blocks) {
+      set_blocks(model, p, parts, file);
+    } else {
+      p.allocate();
+      load_values(p, parts, file);
+    }
+    for (const GgufPart& part : parts) file.forget(part.name);
   }
   for (const std::string& name : file.names()) {
     if (!known.contains(name)) {

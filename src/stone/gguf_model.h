@@ -22,9 +22,14 @@ struct GgufPart {
 // are GgufFile::data(name); the order of rows is the file's (see paired_heads).
 std::vector<GgufPart> gguf_parts(const TransformerConfig& config, const nn::Parameter& parameter);
 
-// Dequantises every weight into `model`, which has the file's config. Throws FormatError for a
-// tensor that is missing, left over or of another shape.
-void load_gguf_tensors(Transformer& model, const GgufFile& file);
+enum class Weights : std::uint8_t {
+  f32,        // dequantised: to be trained, converted, or looked at
+  as_stored,  // matrices stay quantised, for inference alone
+};
+
+// Fills `model`, which has the file's config. Throws FormatError for a tensor that is missing, left
+// over or of another shape.
+void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights = Weights::f32);
 
 // Adds every weight, of the type that `mixture` gives it. `model` must outlive `writer`.
 void add_gguf_tensors(const Transformer& model, const Mixture& mixture, GgufWriter& writer);

@@ -54,7 +54,7 @@ Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t r
   if (source.dtype() != DType::f32) {
     throw FormatError(file, name, "expected a floating-point tensor");
   }
-  const Shape wanted = with_rows(p.var.value().shape(), rows);
+  const Shape wanted = with_rows(p.shape, rows);
   const bool flip = p.transposed && source.rank() == 2;
   const Shape expected = flip ? Shape{wanted.dim(1), wanted.dim(0)} : wanted;
   if (!(source.shape() == expected)) {
@@ -128,6 +128,7 @@ void load_tensors(Transformer& model, const TensorMap& tensors, const std::strin
       sources[name] = source_of(p, name, rows, tensors, file);
       known.insert(name);
     }
+    p.allocate();
     std::int64_t begin = 0;
     for (const nn::Part& part : p.parts) {
       const Tensor& source = sources.at(part.name);
@@ -158,15 +159,15 @@ void check_vocabulary(const Stone& stone) {
           stone.tokenizer.vocab_size(), rows);
 }
 
-Stone load_gguf_stone(const std::filesystem::path& path) {
+Stone load_gguf_stone(const std::filesystem::path& path, Weights weights) {
   auto file = std::make_shared<const GgufFile>(GgufFile::open(path));
   Stone stone{.folder = path,
-              .model = std::make_unique<Transformer>(read_gguf_config(*file)),
+              .model = std::make_unique<Transformer>(read_gguf_config(*file), nn::Values::none),
               .tokenizer = read_gguf_tokenizer(*file),
               .chat_template = file->get_or<std::string>("tokenizer.chat_template", ""),
               .about = {},
               .gguf = file};
-  load_gguf_tensors(*stone.model, *file);
+  load_gguf_tensors(*stone.model, *file, weights);
   check_vocabulary(stone);
   stone.end_tokens =
       end_tokens(stone.tokenizer, read_end_tokens(*file, stone.model->config().vocab_size));
@@ -219,8 +220,8 @@ std::string read_chat_template(const std::filesystem::path& folder) {
 
 std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& folder) {
   const auto path = folder / "config.json";
-  auto model =
-      std::make_unique<Transformer>(transformer_config_from_json(read_json(path), path.string()));
+  auto model = std::make_unique<Transformer>(
+      transformer_config_from_json(read_json(path), path.string()), nn::Values::none);
   load_tensors(*model, with_prefix(load_safetensors_folder(folder), model->config()),
                (folder / "model.safetensors").string());
   return model;
@@ -231,7 +232,7 @@ std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& fo
 std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path) {
   if (kind_of(path) == FileKind::file) {
     const GgufFile file = GgufFile::open(path);
-    auto model = std::make_unique<Transformer>(read_gguf_config(file));
+    auto model = std::make_unique<Transformer>(read_gguf_config(file), nn::Values::none);
     load_gguf_tensors(*model, file);
     return model;
   }
@@ -239,8 +240,8 @@ std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path) {
   return load_folder_weights(path);
 }
 
-Stone load_stone(const std::filesystem::path& folder) {
-  if (kind_of(folder) == FileKind::file) return load_gguf_stone(folder);
+Stone load_stone(const std::filesystem::path& folder, Weights weights) {
+  if (kind_of(folder) == FileKind::file) return load_gguf_stone(folder, weights);
   require_folder(folder);
   Stone stone{.folder = folder,
               .model = {},

@@ -14,6 +14,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "models/transformer/transformer.h"
+#include "stone/gguf_model.h"
 #include "tokenizer/tokenizer.h"
 
 namespace stepstone {
@@ -30,11 +31,11 @@ struct Stone {
   std::shared_ptr<const GgufFile> gguf = nullptr;
 };
 
-// Reads a folder of ours, a Hugging Face folder of a known family, or a GGUF file (dequantised).
-// Everything is checked; FormatError names file and field. With stepstone.json, every file must
-// have the recorded hash.
-Stone load_stone(const std::filesystem::path& path);
-// The weights alone, of any of these.
+// Reads a folder of ours, a Hugging Face folder of a known family, or a GGUF file. Quantised
+// weights are dequantised, or kept for inference. Everything is checked; FormatError names file and
+// field. With stepstone.json, every file must have the recorded hash.
+Stone load_stone(const std::filesystem::path& path, Weights weights = Weights::f32);
+// The weights alone, of any of these, in f32.
 std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path);
 
 // Tensors under their names in model.safetensors, f32.

@@ -190,6 +190,8 @@ const BlockKernels& block_kernels(Isa isa) {
   return kBlockBaseline;
 }
 
+bool has_block_kernel(BlockType type) { return block_format(type).bits > 0; }
+
 void block_gemm(const GemmArgs& x, const BlockPanels& b) {
   require<UsageError>(!x.accumulate && !x.a.transposed,
                       "gemm: quantised weights take a plain A and a C to be written");

@@ -83,6 +83,8 @@ PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute 
 // B of compute type int8: the parts' rows become columns, one part after another. k is a multiple
 // of every part's block. The blocks are copied. A product with it takes no `accumulate`.
 PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k);
+// Whether it takes blocks of that type: all quantised ones for weights.
+bool has_block_kernel(BlockType type);
 
 // Runs on the compute pool, or on the calling thread alone inside a parallel region. C must not
 // overlap A, B or bias. Throws UsageError for a shape, stride, type or null pointer that cannot be

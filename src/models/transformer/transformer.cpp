@@ -71,7 +71,8 @@ void fill_normal(const Tensor& t, double std, std::uint64_t seed, std::uint64_t 
 
 }  // namespace
 
-Transformer::Transformer(TransformerConfig config) : config_(std::move(config)) {
+Transformer::Transformer(TransformerConfig config, nn::Values values)
+    : config_(std::move(config)), parameters_(values) {
   config_.validate();
   const TensorNames names = tensor_names(config_);
   const std::int64_t d = config_.hidden_size;
@@ -157,7 +158,8 @@ void Transformer::initialize(const InitOptions& options) {
 
 Var Transformer::embed(Graph& graph, const TokenBatch& batch,
                        std::span<const std::span<const std::int32_t>> histories) const {
-  Var x = ops::embedding(graph, embedding_->var, batch.tokens);
+  Var x = embedding_blocks_.rows > 0 ? ops::embedding(graph, embedding_blocks_, batch.tokens)
+                                     : ops::embedding(graph, embedding_->var, batch.tokens);
   if (config_.embedding_scale != 1) x = ops::scale(graph, x, config_.embedding_scale);
   if (positions_) x = ops::add(graph, x, ops::embedding(graph, positions_->var, batch.positions));
   for (std::size_t n = 0; n < ngrams_.size(); ++n) {
@@ -290,17 +292,42 @@ Tensor Transformer::logits(Graph& graph, const Tensor& hidden) const {
 }
 
 void Transformer::pack(DType compute) {
-  packed_head_ = nn::packed_weight((head_ ? head_ : embedding_)->var.value(), compute);
+  if (packed_head_.bytes() == 0) {
+    packed_head_ = nn::packed_weight((head_ ? head_ : embedding_)->var.value(), compute);
+    if (head_) head_->var = {};
+  }
   for (Block& b : blocks_) {
     for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) l->pack(compute);
   }
 }
 
-void Transformer::unpack() {
-  packed_head_ = {};
-  for (Block& b : blocks_) {
-    for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) l->unpack();
+void Transformer::set_blocks(Parameter& matrix, std::span<const cpu::BlockRows> parts,
+                             std::shared_ptr<const void> keep_alive) {
+  const std::int64_t k = matrix.shape.dim(1);
+  const bool embeds = &matrix == embedding_;
+  if (embeds) {
+    require<UsageError>(parts.size() == 1, "transformer: an embedding of {} parts", parts.size());
+    embedding_blocks_ = {parts[0].type, parts[0].blocks, matrix.shape.dim(0), k,
+                         std::move(keep_alive)};
   }
+  if (embeds && head_) {
+    matrix.var = {};
+    return;
+  }
+  cpu::PackedMatrix packed = cpu::pack_blocks(parts, k);
+  require<UsageError>(packed.n() == matrix.shape.dim(0), "transformer: {} rows of blocks for {}",
+                      packed.n(), to_string(matrix.shape));
+  matrix.var = {};
+  if (embeds || &matrix == head_) {
+    packed_head_ = std::move(packed);
+    return;
+  }
+  for (Block& b : blocks_) {
+    for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) {
+      if (l->weight() == &matrix) return l->set(std::move(packed));
+    }
+  }
+  throw UsageError(fmt::format("transformer: {} is no matrix of a product", matrix.name));
 }
 
 }  // namespace stepstone

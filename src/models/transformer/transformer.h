@@ -10,6 +10,7 @@
 #include "models/transformer/kv_cache.h"
 #include "nn/layers.h"
 #include "ops/attention/attention.h"
+#include "ops/embedding/embedding.h"
 #include "ops/head_loss/head_loss.h"
 
 namespace stepstone {
@@ -38,7 +39,7 @@ struct InitOptions {
 
 class Transformer {
  public:
-  explicit Transformer(TransformerConfig config);
+  explicit Transformer(TransformerConfig config, nn::Values values = nn::Values::zeros);
   Transformer(const Transformer&) = delete;
   Transformer& operator=(const Transformer&) = delete;
 
@@ -64,9 +65,13 @@ class Transformer {
   // f32 logits [rows, vocab] of some hidden rows.
   Tensor logits(Graph& graph, const Tensor& hidden) const;
 
-  // Packs all weights for inference in `compute`. unpack() before training on.
+  // For inference: packs all projections in `compute`, in place of their f32 values. The model can
+  // no longer be trained or saved.
   void pack(DType compute);
-  void unpack();
+  // For inference: the values of a matrix of the model, in the quantised blocks of a file, which
+  // the embedding goes on reading. Its f32 values are dropped.
+  void set_blocks(nn::Parameter& matrix, std::span<const cpu::BlockRows> parts,
+                  std::shared_ptr<const void> keep_alive);
 
  private:
   struct Block {
@@ -96,6 +101,7 @@ class Transformer {
   nn::Parameter* positions_ = nullptr;
   nn::Parameter* head_ = nullptr;  // null when tied
   cpu::PackedMatrix packed_head_;
+  ops::BlockTable embedding_blocks_;
   nn::Norm final_norm_;
   std::vector<Block> blocks_;
 };

@@ -5,12 +5,26 @@
 // of dy in the order of the tokens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "ops/op.h"
+#include "quant/block_type.h"
 
 namespace stepstone::ops {
 
 Var embedding(Graph& graph, const Var& table, std::span<const std::int32_t> ids);
+
+// A table in the quantised blocks of a file, whole blocks to the row.
+struct BlockTable {
+  BlockType type = BlockType::q8_0;
+  std::span<const std::byte> blocks;
+  std::int64_t rows = 0, cols = 0;
+  std::shared_ptr<const void> keep_alive;  // of the blocks
+};
+
+// The same from such a table, for inference: records nothing.
+Var embedding(Graph& graph, const BlockTable& table, std::span<const std::int32_t> ids);
 
 }  // namespace stepstone::ops
