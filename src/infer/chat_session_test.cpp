@@ -104,7 +104,9 @@ TEST_F(ChatSessionTest, SavesWhatTuningReads) {
   EXPECT_EQ(json["messages"][0]["role"], "system");
   EXPECT_EQ(json["messages"][1]["content"], "你好 \xEF\xBF\xBD");
   EXPECT_EQ(json["messages"][2]["content"], chat.messages()[1].content);
-  EXPECT_THROW(chat.save(folder / "missing" / "chat.jsonl"), IoError);
+  chat.save(folder / "made" / "chat.jsonl");
+  EXPECT_TRUE(std::filesystem::exists(folder / "made" / "chat.jsonl"));
+  EXPECT_THROW(chat.save(folder / "made" / "chat.jsonl" / "below"), IoError);
 }
 
 TEST_F(ChatSessionTest, ABaseModelIsRefusedWithAdvice) {

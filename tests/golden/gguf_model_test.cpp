@@ -1,7 +1,9 @@
 // Every family written as GGUF and read again: the same weights, the same hidden states.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "io/test_support.h"
 #include "stone/gguf_config.h"
@@ -58,6 +60,50 @@ TEST_P(GgufModel, ComesBack) {
   const Tensor expected = hidden(*model_), got = hidden(*back);
   for (std::int64_t i = 0; i < got.numel(); ++i) {
     ASSERT_NEAR(got.data<float>()[i], expected.data<float>()[i], 2e-5) << i;
+  }
+}
+
+// Kept in blocks: near the dequantised model (activations are rounded to 8 bits), and the same bits
+// for a prompt at once, in pieces or token by token.
+TEST_P(GgufModel, QuantisedWeightsServeAsTheyAre) {
+  for (const char* mixture : {"Q8_0", "Q4_0"}) {
+    const GgufFile file = GgufFile::open(write(mixture));
+    Transformer blocks(read_gguf_config(file), nn::Values::none), plain(read_gguf_config(file));
+    load_gguf_tensors(blocks, file, Weights::as_stored);
+    load_gguf_tensors(plain, file);
+    const auto kept = std::ranges::count_if(
+        blocks.parameters(), [](const nn::Parameter& p) { return !p.var.defined(); });
+    ASSERT_GE(kept, 4 * blocks.config().layers) << "hardly a matrix is in blocks";
+    blocks.pack(DType::f32);
+
+    Graph graph;
+    const Tensor x = hidden(blocks), y = hidden(plain);
+    const Tensor got = blocks.logits(graph, x), expected = plain.logits(graph, y);
+    double error = 0, size = 0;
+    for (std::int64_t i = 0; i < got.numel(); ++i) {
+      const double e = expected.data<float>()[i];
+      error += (got.data<float>()[i] - e) * (got.data<float>()[i] - e);
+      size += e * e;
+    }
+    EXPECT_LT(std::sqrt(error / size), 0.08) << mixture;  // small random models: 0.01 to 0.05
+    EXPECT_GT(error, 0);
+
+    std::vector<std::int32_t> tokens;
+    for (std::int32_t i = 0; i < 24; ++i) tokens.push_back(i * 31 % 97);
+    for (const std::int64_t piece : {1, 7, 24}) {
+      KvCache cache(blocks.config(), 24, DType::f32);
+      for (std::int64_t at = 0; at < 24; at += piece) {
+        const auto count = static_cast<std::size_t>(std::min<std::int64_t>(piece, 24 - at));
+        const Tensor part =
+            blocks
+                .hidden(graph, std::span(tokens).subspan(static_cast<std::size_t>(at), count),
+                        cache)
+                .value();
+        ASSERT_EQ(0, std::memcmp(part.raw(), x.slice(at, at + part.rows()).raw(),
+                                 part.span<float>().size_bytes()))
+            << mixture << " by " << piece << " at " << at;
+      }
+    }
   }
 }
 
