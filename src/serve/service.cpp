@@ -7,7 +7,9 @@
 #include "serve/chat_exchange.h"
 #include "serve/completion_exchange.h"
 #include "serve/embedding_exchange.h"
+#include "serve/messages_api.h"
 #include "serve/metrics_text.h"
+#include "serve/responses_api.h"
 #include "serve/web_page.h"
 
 namespace stepstone {
@@ -40,6 +42,9 @@ const Service::Route Service::kRoutes[] = {
     {"GET", "/v1/models", false, &Service::models},
     {"POST", "/v1/chat/completions", false, &Service::chat},
     {"POST", "/v1/completions", false, &Service::completions},
+    {"POST", "/v1/messages", false, &Service::messages},
+    {"POST", "/v1/messages/count_tokens", false, &Service::count_tokens},
+    {"POST", "/v1/responses", false, &Service::responses},
     {"POST", "/v1/embeddings", false, &Service::embeddings},
     {"POST", "/tokenize", false, &Service::tokenize},
     {"POST", "/detokenize", false, &Service::detokenize},
@@ -73,7 +78,10 @@ void Service::handle(HttpRequest request, const std::shared_ptr<HttpReply>& repl
   try {
     dispatch(request, reply);
   } catch (...) {
-    reply->send(current_api_error().response());
+    const ApiError error = current_api_error();
+    HttpResponse response = error.response();
+    if (request.path.starts_with("/v1/messages")) response.body = messages_error(error).dump();
+    reply->send(std::move(response));
   }
 }
 
@@ -163,13 +171,34 @@ void Service::models(const Call& call) {
   send_json(*call.reply, {{"object", "list"}, {"data", Json::array({std::move(model)})}});
 }
 
-void Service::chat(const Call& call) {
-  const RequestBody body = parse_body(call.request.body);
+template <typename E, typename... More>
+void Service::answer_chat(const Call& call, const RequestBody& body, const More&... more) {
   ServedModel& m = model_for(body);
   ChatRequest chat = chat_request(body, m);
   chat.options.request.key = call.holder;
   EngineRequest request = with_prompt(chat.options.request, chat.prompt, m.engine().context());
-  std::make_shared<ChatExchange>(m, call.reply, std::move(chat))->submit({std::move(request)});
+  std::make_shared<E>(m, call.reply, std::move(chat), more...)->submit({std::move(request)});
+}
+
+void Service::chat(const Call& call) {
+  answer_chat<ChatExchange>(call, parse_body(call.request.body));
+}
+
+void Service::messages(const Call& call) {
+  const std::string chat = chat_of_messages(parse_body(call.request.body), true);
+  answer_chat<MessagesExchange>(call, parse_body(chat));
+}
+
+void Service::count_tokens(const Call& call) {
+  const std::string chat = chat_of_messages(parse_body(call.request.body), false);
+  const RequestBody body = parse_body(chat);
+  send_json(*call.reply, {{"input_tokens", chat_request(body, model_for(body)).prompt.size()}});
+}
+
+void Service::responses(const Call& call) {
+  const RequestBody body = parse_body(call.request.body);
+  const std::string chat = chat_of_responses(body);
+  answer_chat<ResponsesExchange>(call, parse_body(chat), body.json);
 }
 
 void Service::completions(const Call& call) {

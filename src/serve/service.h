@@ -53,6 +53,12 @@ class Service {
   void models(const Call& call);
   void chat(const Call& call);
   void completions(const Call& call);
+  void messages(const Call& call);
+  void count_tokens(const Call& call);
+  void responses(const Call& call);
+  // Makes an exchange of class E for the chat that `body` asks for, and submits it.
+  template <typename E, typename... More>
+  void answer_chat(const Call& call, const RequestBody& body, const More&... more);
   void embeddings(const Call& call);
   void tokenize(const Call& call);
   void detokenize(const Call& call);

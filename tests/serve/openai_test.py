@@ -14,9 +14,56 @@ if __name__ == "__main__" and "STEPSTONE_OPENAI_CHILD" not in os.environ:
         sys.exit(77)
     os.execve(python, [python, *sys.argv], {**os.environ, "STEPSTONE_OPENAI_CHILD": "1"})
 
+import json
+import typing
+
 import openai
+import pydantic
 
 from harness import Server, check, finish
+
+
+class Forecast(pydantic.BaseModel):
+    town: typing.Literal["Rome", "Oslo"]
+    days: list[typing.Literal["rain", "sun"]] = pydantic.Field(max_length=3)
+
+
+TOOLS = [{"type": "function", "function": {
+    "name": "weather", "description": "of a town", "parameters": {
+        "type": "object", "properties": {"town": {"enum": ["Rome", "Oslo"]}}, "required": ["town"]}}}]
+
+
+def tools_and_forms(client, model, messages):
+    asked = {"model": model, "messages": messages, "max_tokens": 300, "seed": 1}
+    parsed = client.chat.completions.parse(**asked, response_format=Forecast).choices[0].message.parsed
+    check(parsed.town in ("Rome", "Oslo"), f"{parsed}")
+    made = client.chat.completions.create(**asked, tools=TOOLS, tool_choice="required").choices[0]
+    call = made.message.tool_calls[0]
+    check(made.finish_reason == "tool_calls" and call.function.name == "weather", f"{made}")
+    with client.chat.completions.stream(**asked, tools=TOOLS, tool_choice="required") as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion().choices[0].message.tool_calls[0]
+    check("tool_calls.function.arguments.delta" in kinds, f"{kinds}")
+    check(json.loads(final.function.arguments)["town"] in ("Rome", "Oslo"), f"{final}")
+    after = client.chat.completions.create(model=model, max_tokens=5, tools=TOOLS, messages=[
+        *messages, made.message, {"role": "tool", "tool_call_id": call.id, "content": "rain"}])
+    check(after.usage.prompt_tokens > 0, "an answer after the tool's")
+
+
+def responses(client, model):
+    asked = {"model": model, "input": "hello", "max_output_tokens": 30, "temperature": 0}
+    whole = client.responses.create(**asked)
+    with client.responses.stream(**asked) as stream:
+        text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
+        check(text == whole.output_text, "responses: stream")
+    with client.responses.stream(model=model, input="x", text_format=Forecast) as stream:
+        final = stream.get_final_response().output_parsed
+        check(final.town in ("Rome", "Oslo"), f"{final}")
+    parsed = client.responses.parse(model=model, input="x", text_format=Forecast).output_parsed
+    check(parsed.town in ("Rome", "Oslo"), f"{parsed}")
+    tool = {"type": "function", "strict": True, **TOOLS[0]["function"]}
+    made = client.responses.create(model=model, input="x", tools=[tool], tool_choice="required")
+    check(made.output[0].type == "function_call" and made.output[0].name == "weather", f"{made}")
 
 
 def main():
@@ -39,6 +86,8 @@ def main():
         check(done.choices[0].text.startswith("Once"), "completions")
         vectors = client.embeddings.create(model=model, input=["a", "b"]).data  # base64 underneath
         check(len(vectors) == 2 and len(vectors[0].embedding) == 48, "embeddings")
+        tools_and_forms(client, model, messages)
+        responses(client, model)
         for wrong, error in (({"model": "none"}, openai.NotFoundError),
                              ({"temperature": 1000}, openai.BadRequestError)):
             try:
@@ -51,7 +100,7 @@ def main():
             check(False, "a wrong key was accepted")
         except openai.AuthenticationError:
             pass
-    finish(f"openai {openai.__version__}: models, chat, streams, completions, embeddings, errors")
+    finish(f"openai {openai.__version__}: chat, streams, tools, forms, responses, completions, embeddings, errors")
 
 
 main()
