@@ -19,6 +19,10 @@ if(STEPSTONE_SANITIZE)
     -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
   target_link_options(stepstone_flags INTERFACE -fsanitize=address,undefined)
 endif()
+if(STEPSTONE_FUZZ)
+  target_compile_options(stepstone_flags INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize=function -Wno-error
+    -include ${CMAKE_SOURCE_DIR}/tests/fuzz/clang_half.h)
+endif()
 
 # Parsing the standard library, fmt and JSON is more than half of what compiling a file costs: each
 # kind of target (library, test, program) parses them once. Files still include what they use.

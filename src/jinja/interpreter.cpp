@@ -304,7 +304,7 @@ Value Interpreter::call_macro(const MacroNode& macro, const Arguments& arguments
   const std::size_t given = inner.variables.size();
   for (const auto& [name, value] : arguments.named) {
     const auto at = std::find_if(macro.parameters.begin(), macro.parameters.end(),
-                                 [&](const Parameter& one) { return one.name == name; });
+                                 [&name = name](const Parameter& one) { return one.name == name; });
     if (at != macro.parameters.end()) {
       if (static_cast<std::size_t>(at - macro.parameters.begin()) < given) {
         throw EvalError(fmt::format("macro '{}' got '{}' twice", macro.name, name));
