@@ -71,6 +71,7 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
       if (one != other) one->excludes(other);
     }
   }
+  add_speculation_flags(verb, flags.speculation);
   verb.add_option("--stop", o.stop_strings, "End before this text; may be given several times")
       ->allow_extra_args(false);
 }

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "infer/generator.h"
+#include "speculation_flags.h"
 
 namespace stepstone::cli {
 
@@ -11,6 +12,7 @@ struct GenerateFlags {
   std::string model;
   std::int64_t context = 0;
   EngineRequest request;
+  SpeculationFlags speculation;
 };
 
 // `flags` must outlive the parsing.

@@ -65,6 +65,10 @@ int main(int argc, char** argv) {
       add(app);
     }
     apply_flag_rules(app);
+    static char model_draft[] = "--model-draft";  // CLI11 knows no "-md", which llama.cpp has
+    for (char*& arg : std::span(argv, static_cast<std::size_t>(argc))) {
+      if (std::string_view(arg) == "-md") arg = model_draft;
+    }
     app.parse(argc, argv);
     return flushed(exit_status);
   } catch (const CLI::ParseError& e) {

@@ -44,7 +44,7 @@ struct ChatFlags : GenerateFlags {
 void run(const ChatFlags& flags) {
   flags.request.sampling.validate();
   Stone stone = load_stone(flags.model, Weights::as_stored);
-  Generator generator(stone, flags.context);
+  Generator generator(stone, flags.context, flags.speculation.load());
   ChatSession session(stone, generator, flags.request);
   session.set_system(flags.system);
   InputLines input(STDIN_FILENO);

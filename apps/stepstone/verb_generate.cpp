@@ -32,6 +32,10 @@ void print_usage(const EngineUsage& u) {
   put_note(
       fmt::format("prompt: {} tokens, {:.1f} per second | text: {} tokens, {:.1f} per second\n",
                   u.prompt_tokens, prefill_rate(u), u.completion_tokens, decode_rate(u)));
+  if (u.drafted_tokens > 0) {
+    put_note(
+        fmt::format("guessed: {} tokens, {} of them right\n", u.drafted_tokens, u.accepted_tokens));
+  }
 }
 
 void run(const PromptFlags& flags) {
@@ -39,7 +43,7 @@ void run(const PromptFlags& flags) {
   const std::string prompt =
       flags.file.empty() ? flags.prompt : read_input(flags.file, kMaxPromptFile);
   Stone stone = load_stone(flags.model, Weights::as_stored);
-  Generator generator(stone, flags.context);
+  Generator generator(stone, flags.context, flags.speculation.load());
   EngineRequest request = flags.request;
   request.prompt = prompt_tokens(stone.tokenizer, prompt);
   request.when_full = WhenFull::forget;

@@ -7,6 +7,7 @@
 #include "output.h"
 #include "serve/api_error.h"
 #include "serve/service.h"
+#include "speculation_flags.h"
 #include "verbs.h"
 
 namespace stepstone::cli {
@@ -20,6 +21,7 @@ struct ServeFlags {
   double drain_seconds = 30, timeout_seconds = 3600;
   HttpOptions http;
   EngineOptions engine;
+  SpeculationFlags speculation;
 };
 
 ApiKeys keys_of(const ServeFlags& flags) {
@@ -56,6 +58,7 @@ void run(ServeFlags flags) {
   std::thread loader([&] {
     try {
       const auto start = std::chrono::steady_clock::now();
+      flags.engine.speculation = flags.speculation.load();
       auto model = std::make_unique<ServedModel>(flags.model, flags.alias, flags.engine);
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
       put_note(fmt::format("{} is ready after {:.2f} s: {} tokens of context\n", model->name(),
@@ -95,6 +98,7 @@ void add_engine_flags(CLI::App& verb, ServeFlags& f) {
                   "MiB for keys and values at most (default: enough for all answers, up to a "
                   "quarter of the machine's memory)")
       ->check(positive);
+  add_speculation_flags(verb, f.speculation);
   verb.add_flag("--no-cache-prompt", f.no_reuse, "Compute every prompt from its beginning");
 }
 

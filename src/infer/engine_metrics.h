@@ -44,6 +44,8 @@ struct EngineMetrics {
   std::int64_t prompt_tokens = 0;  // of requests admitted
   std::int64_t reused_tokens = 0;  // of those, not computed
   std::int64_t generated_tokens = 0;
+  std::int64_t drafts = 0, drafted_tokens = 0;  // by speculation
+  std::int64_t accepted_tokens = 0;             // of those, the ones that were drawn then
   std::int64_t preemptions = 0;
   std::int64_t refused = 0;                             // for a full queue
   double prompt_seconds = 0, decode_seconds = 0;        // of steps, shared out by tokens

@@ -86,25 +86,33 @@ void EngineSequence::score_prompt(std::int64_t position, std::span<const float> 
                   std::max(0, request().top_logprobs)));
 }
 
-void EngineSequence::draw(std::span<const float> logits) {
+bool EngineSequence::draw(std::span<const float> logits) {
   const auto token = sample(logits.first(static_cast<std::size_t>(tokenizer_.vocab_size())));
   if (!token) {
     finish_ = FinishReason::grammar;
-    return;
+    return false;
   }
-  const auto stops = [&] {
-    return std::ranges::find(request().stop_tokens, *token) != request().stop_tokens.end();
-  };
   text_.push_back(*token);
-  if (stops()) {
+  const auto at = static_cast<std::size_t>(drawn_now_++);
+  if (std::ranges::find(request().stop_tokens, *token) != request().stop_tokens.end()) {
     finish_ = FinishReason::stop_token;
-    return;
+    return false;
   }
   if (request().top_logprobs >= 0) {
     event_.logprobs.push_back(
         score_token(logits, *token, tokenizer_.vocab_size(), request().top_logprobs));
   }
   append(*token);
+  return !ended() && drawn_now_ <= draft.sent && draft.tokens[at] == *token;
+}
+
+void EngineSequence::guess(std::span<const float> logits) {
+  const std::size_t length = text_.size();
+  text_.insert(text_.end(), draft.tokens.begin(), draft.tokens.end());
+  const auto n = request().first_draw + static_cast<std::uint64_t>(drawn());
+  draft.tokens.push_back(
+      sampler_.peek(logits.first(static_cast<std::size_t>(tokenizer_.vocab_size())), text_, n));
+  text_.resize(length);
 }
 
 // Nothing when the grammar allows nothing more.
@@ -136,14 +144,40 @@ void EngineSequence::append(std::int32_t token) {
   }
 }
 
+void EngineSequence::settle_draft() {
+  const auto drawn = std::span(text_).last(static_cast<std::size_t>(drawn_now_));
+  const std::int64_t right = std::ranges::mismatch(drawn, draft.tokens).in1 - drawn.begin();
+  draft.length().observe(right, right < std::min(drawn_now_, std::ssize(draft.tokens)));
+  if (draft.source == Draft::Source::model && draft.looked_up && drawn_now_ > 0) {
+    const bool equal = *draft.looked_up == drawn.front();
+    draft.lookup_length.observe(equal ? 1 : 0, !equal);
+  }
+  drafted_ += draft.sent;
+  accepted_ += std::min(right, draft.sent);
+  if (draft.sent > 0) cache->truncate(length() - 1);
+  if (draft.cache) {
+    const std::int64_t known = std::min(length() - 1, length() - drawn_now_ + right);
+    draft.cache->truncate(std::min(draft.cache->length(), known));
+  }
+  drawn_now_ = 0;
+  draft.clear();
+}
+
+void EngineSequence::lose_caches() {
+  cache.reset();
+  draft.cache.reset();
+}
+
 void EngineSequence::forget() {
   const auto keep = static_cast<std::size_t>(std::max<std::int64_t>(1, context_ / 2));
   forgotten_ += length() - static_cast<std::int64_t>(keep);
   begin_ = text_.size() - keep;
   if (cache) cache->truncate(0);
+  if (draft.cache) draft.cache->truncate(0);
 }
 
 FinishReason EngineSequence::advance() {
+  settle_draft();
   if (ended()) return finish_;
   if (fresh() == 0) return FinishReason::max_tokens;  // of 0
   if (length() > context_) forget();
@@ -179,6 +213,8 @@ EngineUsage EngineSequence::usage() const {
   u.cached_tokens = std::max<std::int64_t>(0, reused_);
   u.completion_tokens = drawn();
   u.forgotten_tokens = forgotten_;
+  u.drafted_tokens = drafted_;
+  u.accepted_tokens = accepted_;
   if (drawn() > 0) {
     u.prefill_seconds = seconds_between(admitted, first_token);
     u.decode_seconds = seconds_between(first_token, last_token);

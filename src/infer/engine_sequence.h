@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "grammar/matcher.h"
+#include "infer/draft.h"
 #include "infer/engine_request.h"
 #include "infer/stop_filter.h"
 #include "models/transformer/kv_cache.h"
@@ -42,7 +43,11 @@ class EngineSequence {
 
   // Keys and values while running.
   std::optional<KvCache> cache;
-  // Tokens that the model has not seen.
+  // What may follow the text.
+  Draft draft;
+  // Gives both models' keys and values back.
+  void lose_caches();
+  // Tokens that the model has not seen; the draft is none of them.
   std::int64_t fresh() const { return length() - cache->length(); }
   bool decoding() const { return fresh() == 1 && drawn() > 0; }
   std::int64_t drawn() const { return std::ssize(text_) - prompt_length(); }
@@ -57,8 +62,11 @@ class EngineSequence {
   // With the logits there; safe for different sequences at once. Throws Error for logits that are
   // not numbers.
   void score_prompt(std::int64_t position, std::span<const float> logits);
-  // Draws the next token of the text.
-  void draw(std::span<const float> logits);
+  // Draws the next token of the text. True: it is the next of the draft that was sent, so the row
+  // after this one holds the logits after it.
+  bool draw(std::span<const float> logits);
+  // From the draft model's logits after text and draft: the draft's next token.
+  void guess(std::span<const float> logits);
   bool ended() const { return finish_ != FinishReason::none; }
 
   // After a step: says what there is to say. Other than none: the text ends here.
@@ -67,6 +75,7 @@ class EngineSequence {
   void finish(FinishReason reason, std::string error);
 
   void count_reused(std::int64_t tokens) { reused_ = reused_ < 0 ? tokens : reused_; }
+  std::int64_t accepted() const { return accepted_; }  // guesses
   bool admitted_before() const { return reused_ >= 0; }
 
   EngineClock::time_point admitted, first_token, last_token;
@@ -75,6 +84,7 @@ class EngineSequence {
   bool scores_prompt() const { return request().prompt_logprobs && choice_ == 0; }
   std::optional<std::int32_t> sample(std::span<const float> logits);
   void append(std::int32_t token);
+  void settle_draft();
   void forget();
   void emit();
   EngineUsage usage() const;
@@ -92,6 +102,8 @@ class EngineSequence {
   std::size_t begin_ = 0;  // what comes before is forgotten
   std::vector<float> own_logits_;
   FinishReason finish_ = FinishReason::none;  // what the last draw found
+  std::int64_t drawn_now_ = 0;                // tokens of this step
+  std::int64_t drafted_ = 0, accepted_ = 0;
   std::vector<double> embedding_sum_;
   std::int64_t seen_ = 0;     // positions whose hidden states were used
   std::int64_t reused_ = -1;  // of the prompt; -1: not admitted yet

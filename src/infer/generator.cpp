@@ -17,10 +17,10 @@ const Transformer& packed(Stone& stone) {
 }
 
 // All the memory that `width` texts can need: a page is touched when it is used.
-EngineOptions scheduler_options(const Transformer& model, DType compute, std::int64_t context,
-                                std::size_t width) {
+EngineOptions engine_options(const Transformer& model, DType compute, std::int64_t context,
+                             std::size_t width, const SpeculationOptions& speculation) {
   const TransformerConfig& config = model.config();
-  EngineOptions options{.context = context, .max_sequences = width};
+  EngineOptions options{.context = context, .max_sequences = width, .speculation = speculation};
   options.kv_bytes = static_cast<std::int64_t>(width) * KvPool::pages_of(config.max_positions) *
                      KvPool::page_bytes(config, compute);
   return options;
@@ -50,12 +50,13 @@ Json to_json(const EngineUsage& u) {
 }
 
 Generator::Generator(const Transformer& model, Tokenizer tokenizer, DType compute,
-                     std::int64_t max_context, std::size_t width)
+                     std::int64_t max_context, std::size_t width,
+                     const SpeculationOptions& speculation)
     : scheduler_(model, std::move(tokenizer), compute,
-                 scheduler_options(model, compute, max_context, width)) {}
+                 engine_options(model, compute, max_context, width, speculation)) {}
 
-Generator::Generator(Stone& stone, std::int64_t max_context)
-    : Generator(packed(stone), stone.tokenizer, stone.compute, max_context) {}
+Generator::Generator(Stone& stone, std::int64_t max_context, const SpeculationOptions& speculation)
+    : Generator(packed(stone), stone.tokenizer, stone.compute, max_context, 1, speculation) {}
 
 Generation Generator::generate(EngineRequest request, const GenerateHooks& hooks) {
   scheduler_.check(request);

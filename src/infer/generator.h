@@ -40,9 +40,11 @@ class Generator {
   // `model` must outlive it. The context is the model's, at most `max_context` (0: no such limit).
   // `width`: texts at a time.
   Generator(const Transformer& model, Tokenizer tokenizer, DType compute,
-            std::int64_t max_context = 0, std::size_t width = 1);
+            std::int64_t max_context = 0, std::size_t width = 1,
+            const SpeculationOptions& speculation = {});
   // Packs the model's weights.
-  explicit Generator(Stone& stone, std::int64_t max_context = 0);
+  explicit Generator(Stone& stone, std::int64_t max_context = 0,
+                     const SpeculationOptions& speculation = {});
 
   // Throws UsageError for a request that cannot be served, Error when the model fails.
   Generation generate(EngineRequest request, const GenerateHooks& hooks = {});

@@ -83,6 +83,14 @@ std::int32_t TokenSampler::sample(std::span<const float> logits, std::span<const
   return draw(n);
 }
 
+std::int32_t TokenSampler::peek(std::span<const float> logits, std::span<const std::int32_t> text,
+                                std::uint64_t n) {
+  const double mu = mirostat_mu_;
+  const std::int32_t id = sample(logits, text, n);
+  mirostat_mu_ = mu;
+  return id;
+}
+
 void TokenSampler::penalise(std::span<const std::int32_t> text) {
   const bool none = params_.repeat_penalty == 1 && params_.presence_penalty == 0 &&
                     params_.frequency_penalty == 0;

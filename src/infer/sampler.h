@@ -66,6 +66,9 @@ class TokenSampler {
   // ignored. Throws Error for logits that are NaN or +inf, or all -inf: no text can come of them.
   std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t> text,
                       std::uint64_t n);
+  // The same, and nothing of it is remembered.
+  std::int32_t peek(std::span<const float> logits, std::span<const std::int32_t> text,
+                    std::uint64_t n);
 
  private:
   struct Candidate {

@@ -55,6 +55,9 @@ Scheduler::Scheduler(const Transformer& model, Tokenizer tokenizer, DType comput
   pool_ = std::make_shared<KvPool>(config, pool_pages(config, compute, options, context), compute);
   context_ = std::min(context, pool_->pages() * ops::kKeyBlock);
   metrics_.pages = pool_->pages();
+  if (options_.speculation.any()) {
+    drafter_.emplace(options_.speculation, model, tokenizer_, pool_->pages());
+  }
 }
 
 Scheduler::~Scheduler() = default;
@@ -196,7 +199,7 @@ bool Scheduler::make_room(EngineSequence& s, std::int64_t tokens, const StepBatc
       return other.get() != &s && other->cache && !batch.holds(*other);
     });
     if (victim == running_.rend()) return false;
-    (*victim)->cache.reset();
+    (*victim)->lose_caches();
     const std::lock_guard lock(metrics_mutex_);
     ++metrics_.preemptions;
   }
@@ -210,9 +213,32 @@ std::int64_t Scheduler::budget() const {
   return std::min(options_.step_tokens, std::max(kLeastPiece, static_cast<std::int64_t>(in_time)));
 }
 
+void Scheduler::guess_ahead() {
+  if (!drafter_) return;
+  std::vector<EngineSequence*> writing;
+  std::int64_t rows = 0;
+  for (const auto& s : running_) {
+    rows += s->fresh();
+    if (s->decoding() && s->request().speculate) writing.push_back(s.get());
+  }
+  const std::int64_t most = budget();
+  try {
+    drafter_->guess(writing, std::min(rows, most), std::max<std::int64_t>(0, most - rows));
+  } catch (const std::exception&) {  // a draft model that fails is not asked again
+    drafter_.reset();
+    for (EngineSequence* s : writing) s->draft.clear();
+  }
+}
+
 void Scheduler::fill(StepBatch& batch) {
   for (const auto& s : running_) {
-    if (s->cache && s->decoding() && make_room(*s, 1, batch)) batch.add(*s, 1);
+    if (!s->cache || !s->decoding()) continue;
+    if (s->draft.sent > 0 && make_room(*s, 1 + s->draft.sent, batch)) {
+      batch.add(*s, 1);
+      continue;
+    }
+    s->draft.sent = 0;
+    if (make_room(*s, 1, batch)) batch.add(*s, 1);
   }
   std::int64_t reading =
       std::ranges::count_if(running_, [](const auto& s) { return s->cache && !s->decoding(); });
@@ -232,6 +258,8 @@ void Scheduler::fill(StepBatch& batch) {
 void Scheduler::step() {
   admit();
   if (running_.empty()) return;
+  const auto start = EngineClock::now();
+  guess_ahead();
   StepBatch batch;
   fill(batch);
   // Those who lost their pages wait; the oldest goes first again.
@@ -239,7 +267,6 @@ void Scheduler::step() {
     if (!(*s)->cache) ready_.push_back(std::move(*s));
   }
   std::erase(running_, nullptr);
-  const auto start = EngineClock::now();
   compute(batch);
   const double seconds = seconds_between(start, EngineClock::now());
   const std::int64_t tokens = std::ssize(batch.tokens);
@@ -280,12 +307,19 @@ void Scheduler::finish_step(StepBatch& batch) {
     EngineSequence& s = *part.sequence;
     if (!part.error.empty()) {
       retire(s, FinishReason::error, std::move(part.error));
-      s.cache.reset();
+      s.lose_caches();
       continue;
     }
     if (s.fresh() == 0 || s.drawn() > part.drawn || s.ended()) spawn_choices(s);
     count_drawn(s, part.drawn);
+    const std::int64_t sent = s.draft.sent, accepted = s.accepted();
     const FinishReason reason = s.advance();
+    if (sent > 0) {
+      const std::lock_guard lock(metrics_mutex_);
+      ++metrics_.drafts;
+      metrics_.drafted_tokens += sent;
+      metrics_.accepted_tokens += s.accepted() - accepted;
+    }
     if (reason == FinishReason::none) continue;
     retire(s, reason);
     if (options_.reuse) {
@@ -293,7 +327,7 @@ void Scheduler::finish_step(StepBatch& batch) {
           std::make_unique<Finished>(Finished{s.request().key, std::move(*s.cache)}));
       if (finished_.size() > kMaxFinished) finished_.erase(finished_.begin());
     }
-    s.cache.reset();
+    s.lose_caches();
   }
   std::erase_if(running_, [](const auto& s) { return !s->cache; });
 }

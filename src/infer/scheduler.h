@@ -31,6 +31,7 @@ struct EngineOptions {
   std::int64_t kv_bytes = 0;       // of keys and values; 0: what max_sequences texts of `context`
                                    // tokens need, at most a quarter of the machine's memory
   bool reuse = true;               // of finished texts' keys and values
+  SpeculationOptions speculation = {};
 };
 
 class StepBatch;
@@ -69,6 +70,7 @@ class Scheduler {
   void admit();
   void reuse_prefix(EngineSequence& sequence);
   std::int64_t budget() const;
+  void guess_ahead();
   void fill(StepBatch& batch);
   void compute(StepBatch& batch);
   void finish_step(StepBatch& batch);
@@ -86,6 +88,7 @@ class Scheduler {
   std::shared_ptr<KvPool> pool_;
   std::shared_ptr<const TokenTree> tree_;  // made for the first grammar
   std::vector<std::int32_t> dry_breakers_;
+  std::optional<Drafter> drafter_;
   double rate_ = 0;  // tokens per second of steps that read prompts
 
   std::vector<std::unique_ptr<EngineSequence>> running_;  // oldest first

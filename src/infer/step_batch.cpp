@@ -13,15 +13,17 @@ bool StepBatch::holds(const EngineSequence& sequence) const {
 void StepBatch::add(EngineSequence& s, std::int64_t count) {
   const std::int64_t past = s.cache->length();
   const auto begin = std::ssize(tokens);
-  for (std::int64_t i = past; i < past + count; ++i) {
-    if (s.wants_logits(i)) logit_rows_.push_back({parts.size(), begin + i - past, i});
-  }
   const auto piece =
       s.text().subspan(static_cast<std::size_t>(past), static_cast<std::size_t>(count));
   tokens.insert(tokens.end(), piece.begin(), piece.end());
+  tokens.insert(tokens.end(), s.draft.tokens.begin(), s.draft.tokens.begin() + s.draft.sent);
+  for (std::int64_t row = begin; row < std::ssize(tokens); ++row) {
+    const std::int64_t position = past + row - begin;
+    if (s.wants_logits(position)) logit_rows_.push_back({parts.size(), row, position});
+  }
   segments.push_back(static_cast<std::int32_t>(tokens.size()));
   caches.push_back(&*s.cache);
-  parts.push_back({&s, past, begin, begin + count});
+  parts.push_back({&s, past, begin, std::ssize(tokens)});
 }
 
 Tensor StepBatch::gather_rows(const Tensor& hidden) const {
@@ -54,7 +56,7 @@ void StepBatch::use_logits_of(std::size_t part, const Tensor& logits) {
     const std::int64_t at = &r - logit_rows_.data();
     const auto row = logits.slice(at, at + 1).span<float>();
     if (r.position + 1 == s.length()) {
-      s.draw(row);
+      if (!s.draw(row)) return;
     } else {
       s.score_prompt(r.position, row);
     }

@@ -18,7 +18,8 @@ class StepBatch {
   };
 
   bool holds(const EngineSequence& sequence) const;
-  // The next `count` tokens of a sequence, for which its cache has room.
+  // The next `count` tokens of a sequence, then those of its draft that are to be sent; its cache
+  // has room for them.
   void add(EngineSequence& sequence, std::int64_t count);
 
   // The rows of [rows, hidden] whose logits are needed; none: an empty tensor.

@@ -75,6 +75,11 @@ std::string metrics_text(const EngineMetrics& m, std::string_view model) {
           number(m.preemptions));
   w.value("counter", "vllm:prompt_tokens_total", "Prompt tokens", number(m.prompt_tokens));
   w.value("counter", "vllm:generation_tokens_total", "Tokens drawn", number(m.generated_tokens));
+  w.value("counter", "vllm:spec_decode_num_drafts_total", "Guesses", number(m.drafts));
+  w.value("counter", "vllm:spec_decode_num_draft_tokens_total", "Tokens guessed",
+          number(m.drafted_tokens));
+  w.value("counter", "vllm:spec_decode_num_accepted_tokens_total", "Tokens guessed right",
+          number(m.accepted_tokens));
   w.finished(m);
   w.histogram("vllm:time_to_first_token_seconds", "Arrival to first token", m.first_token_seconds);
   w.histogram("vllm:time_per_output_token_seconds", "From token to token", m.token_seconds);
