@@ -3,7 +3,9 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/cpu/isa.h"
