@@ -17,11 +17,11 @@ constexpr std::int64_t kReadTokens = 256;
 // A match so long need not be longer.
 constexpr std::size_t kLongMatch = 32;
 
+// That a step reads.
 std::int64_t weights(const Transformer& model) {
-  std::int64_t count = 0;
-  for (const auto& p : model.parameters()) {
-    if (p.role != nn::Role::embedding) count += p.var.value().numel();
-  }
+  const TransformerConfig& config = model.config();
+  std::int64_t count = config.tied_head ? config.vocab_size * config.hidden_size : 0;
+  for (const auto& p : model.parameters()) count += p.role == nn::Role::embedding ? 0 : p.numel();
   return count;
 }
 
