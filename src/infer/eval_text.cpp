@@ -1,7 +1,12 @@
 #include "infer/eval_text.h"
 
+#include <algorithm>
+#include <numbers>
+
+#include "core/threads.h"
 #include "data/readers.h"
 #include "data/tokenize.h"
+#include "infer/token_logprobs.h"
 #include "io/text_reader.h"
 
 namespace stepstone {
@@ -9,6 +14,8 @@ namespace {
 
 // Rows per batch: a fixed amount of work, whatever the context.
 constexpr std::int64_t kBatchTokens = 4096;
+// Of which so many have logits at a time.
+constexpr std::int64_t kHeadRows = 128;
 
 std::string mode_of(const Stone& stone, const TextEvalOptions& options) {
   std::string mode = options.mode;
@@ -42,6 +49,46 @@ Dataset as_documents(const std::filesystem::path& file, const Tokenizer& tokeniz
   return Dataset::from_tokens(tokens, starts, mask);
 }
 
+// Sum of -ln p of the batch's targets.
+double surprise(const Stone& stone, const Batch& batch) {
+  Graph graph({.compute = stone.compute});
+  const Transformer& model = *stone.model;
+  const Tensor hidden =
+      model.hidden(graph, TokenBatch{batch.tokens, batch.positions, batch.segments}).value();
+  double sum = 0;
+  for (std::int64_t begin = 0; begin < hidden.dim(0); begin += kHeadRows) {
+    const std::int64_t end = std::min(hidden.dim(0), begin + kHeadRows);
+    const Tensor logits = model.logits(graph, hidden.slice(begin, end));
+    std::vector<float> logprobs(static_cast<std::size_t>(end - begin), 0.0f);
+    parallel_for(end - begin, 1, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        const std::int32_t target = batch.targets[static_cast<std::size_t>(begin + i)];
+        if (target < 0) continue;
+        logprobs[static_cast<std::size_t>(i)] =
+            score_token(logits.slice(i, i + 1).span<float>(), target, 0, 0).token.logprob;
+      }
+    });
+    for (const float logprob : logprobs) sum -= static_cast<double>(logprob);
+  }
+  return sum;
+}
+
+Evaluation measure(const Stone& stone, const EvalBatches& batches) {
+  double sum = 0;
+  Evaluation e;
+  std::int64_t bytes = 0;
+  Batch batch;
+  for (std::int64_t i = 0; i < batches.size(); ++i) {
+    batches.get(i, batch);
+    sum += surprise(stone, batch);
+    e.tokens += batch.target_tokens;
+    bytes += batch.target_bytes;
+  }
+  if (e.tokens > 0) e.loss = sum / static_cast<double>(e.tokens);
+  if (bytes > 0) e.bits_per_byte = sum / std::numbers::ln2 / static_cast<double>(bytes);
+  return e;
+}
+
 }  // namespace
 
 std::vector<TextScore> evaluate_text(const Stone& stone, const TextEvalOptions& options) {
@@ -59,7 +106,7 @@ std::vector<TextScore> evaluate_text(const Stone& stone, const TextEvalOptions& 
   for (const auto& file : find_corpus_files(options.paths)) {
     const Dataset data =
         mode == "windows" ? as_stream(file, stone.tokenizer) : as_documents(file, stone.tokenizer);
-    const Evaluation result = evaluate(*stone.model, EvalBatches(data, sampling), stone.compute);
+    const Evaluation result = measure(stone, EvalBatches(data, sampling));
     require<UsageError>(result.tokens > 0, "{}: holds no token to predict", file.string());
     scores.push_back({file.string(), result});
   }

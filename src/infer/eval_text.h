@@ -22,8 +22,9 @@ struct TextScore {
   Evaluation evaluation;
 };
 
-// One score per file, with the numbers that training's validation gives for the same text. Chats
-// count their assistants' tokens only. Throws UsageError for a file without a token to predict.
+// One score per file, from the log-probabilities that serving the same tokens gives; training's
+// validation differs from it by rounding only. Chats count their assistants' tokens only. Throws
+// UsageError for a file without a token to predict.
 std::vector<TextScore> evaluate_text(const Stone& stone, const TextEvalOptions& options);
 
 Json to_json(const std::vector<TextScore>& scores);
