@@ -13,7 +13,7 @@ namespace {
 constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Rows of A that stay in L2 while panels of B pass.
-constexpr std::int64_t kBytesOfA = std::int64_t{1} << 20;
+static const std::int64_t kBytesOfA = (getenv("BA") ? atol(getenv("BA")) : 1024) << 10;
 // Columns are handed out so that a task reads about this much of B where reading is all.
 constexpr std::int64_t kBytesOfTask = std::int64_t{128} << 10;
 
@@ -102,12 +102,16 @@ class RowsInt8 {
   float *scaled16_ = nullptr, *scaled32_ = nullptr;
 };
 
-// A tile of sums to C, rounded if C is bf16.
-void finish(const GemmArgs& x, const float* sums, int nr, std::int64_t row, int rows,
-            std::int64_t col, std::int64_t cols) {
-  for (int i = 0; i < rows; ++i) {
-    const float* from = sums + i * nr;
-    const std::int64_t at = (row + i) * x.ldc + col;
+struct Span {
+  std::int64_t begin, end;
+};
+
+// Sums of a panel's columns to C, rounded if C is bf16.
+void finish(const GemmArgs& x, const float* sums, int nr, Span rows, std::int64_t col,
+            std::int64_t cols) {
+  for (std::int64_t i = rows.begin; i < rows.end; ++i, sums += nr) {
+    const float* from = sums;
+    const std::int64_t at = i * x.ldc + col;
     const auto put = [&](auto* c) {
       for (std::int64_t j = 0; j < cols; ++j) {
         const float value = x.bias ? from[j] + x.bias[col + j] : from[j];
@@ -122,18 +126,20 @@ void finish(const GemmArgs& x, const float* sums, int nr, std::int64_t row, int 
   }
 }
 
-// Memory of one thread for an expanded panel.
-std::byte* panel_space(std::int64_t bytes) {
-  thread_local std::shared_ptr<Storage> space;
-  if (!space || static_cast<std::int64_t>(space->bytes()) < bytes) {
-    space = allocate(static_cast<std::size_t>(bytes));
-  }
-  return static_cast<std::byte*>(space->data());
-}
-
-struct Span {
-  std::int64_t begin, end;
+// Memory of one thread: an expanded panel, and sums that do not fit C as they are.
+struct Workspace {
+  std::shared_ptr<Storage> panel, sums;
 };
+Workspace& workspace() {
+  thread_local Workspace mine;
+  return mine;
+}
+template <typename T>
+T* space(std::shared_ptr<Storage>& memory, std::int64_t count) {
+  const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
+  if (!memory || memory->bytes() < bytes) memory = allocate(bytes);
+  return static_cast<T*>(memory->data());
+}
 
 struct Product {
   const GemmArgs& args;
@@ -142,11 +148,14 @@ struct Product {
   const RowsInt8& a;
 };
 
-void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows) {
+// `more`: the panel behind this one comes next.
+void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows,
+               bool more) {
   const GemmArgs& x = p.args;
   const std::int64_t steps = x.k / kStep;
   const int nr = p.kernels.nr;
-  const bool direct = rows.end - rows.begin <= p.kernels.direct_rows;
+  static const int DR = getenv("DR") ? atoi(getenv("DR")) : 12;
+  const bool direct = rows.end - rows.begin <= DR;
   BlockFormat format = piece.format();
   const std::byte* panel = piece.panel(index);
   void (*multiply)(const BlockTile&);
@@ -154,9 +163,9 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
     multiply = p.kernels.direct(piece.type);
   } else {
     const BlockFormat wide = widened(format);
-    std::byte* space = panel_space(wide.panel_bytes(steps, nr));
-    p.kernels.expand(piece.type)(panel, steps, space);
-    panel = space;
+    auto* expanded = space<std::byte>(workspace().panel, wide.panel_bytes(steps, nr));
+    p.kernels.expand(piece.type)(panel, steps, expanded);
+    panel = expanded;
     format = wide;
     multiply = p.kernels.wide(wide);
   }
@@ -164,19 +173,29 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
   const std::int64_t col = piece.first + in_piece,
                      cols = std::min<std::int64_t>(nr, piece.columns - in_piece);
   const bool in_place = cols == nr && x.bias == nullptr && x.c_dtype == DType::f32;
-  alignas(64) float sums[8 * 64];
+  float* sums = in_place ? static_cast<float*>(x.c) + rows.begin * x.ldc + col
+                         : space<float>(workspace().sums, (rows.end - rows.begin) * nr);
   BlockTile tile;
   tile.codes = panel;
   tile.scales = panel + format.code_bytes(steps, nr);
+  tile.c_row = in_place ? x.ldc : nr;
   tile.steps = steps;
-  for (std::int64_t i = rows.begin; i < rows.end; i += p.kernels.mr) {
-    tile.a = p.a.rows(i, format);
-    tile.rows = static_cast<int>(std::min<std::int64_t>(p.kernels.mr, rows.end - i));
-    tile.c = in_place ? static_cast<float*>(x.c) + i * x.ldc + col : sums;
-    tile.c_row = in_place ? x.ldc : nr;
-    multiply(tile);
-    if (!in_place) finish(x, sums, nr, i, tile.rows, col, cols);
+  if (!direct && more) {
+    const std::int64_t tiles = div_up(rows.end - rows.begin, p.kernels.mr);
+    tile.ahead = piece.panel(index + 1);
+    tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes / 64, tiles * steps));
   }
+  const std::int64_t most = direct ? p.kernels.rows : p.kernels.mr;
+  for (std::int64_t i = rows.begin; i < rows.end; i += tile.rows) {
+    const std::int64_t left = rows.end - i;
+    tile.a = p.a.rows(i, format);
+    tile.rows =
+        static_cast<int>(left >= most ? most : std::min<std::int64_t>(left, p.kernels.rows));
+    tile.c = sums + (i - rows.begin) * tile.c_row;
+    multiply(tile);
+    if (tile.ahead) tile.ahead += steps * tile.ahead_lines * 64;
+  }
+  if (!in_place) finish(x, sums, nr, rows, col, cols);
 }
 
 }  // namespace
@@ -220,8 +239,9 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
     parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const auto at = std::upper_bound(ends.begin(), ends.end(), i) - ends.begin();
-        run_panel(p, b.pieces[static_cast<std::size_t>(at)],
-                  at == 0 ? i : i - ends[static_cast<std::size_t>(at) - 1], span);
+        const std::int64_t first = at == 0 ? 0 : ends[static_cast<std::size_t>(at) - 1];
+        run_panel(p, b.pieces[static_cast<std::size_t>(at)], i - first, span,
+                  i + 1 < std::min(end, ends[static_cast<std::size_t>(at)]));
       }
     });
   }

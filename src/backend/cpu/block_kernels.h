@@ -22,17 +22,19 @@ struct QuantizedRows {
   std::ptrdiff_t sums_row = 0;
 };
 
-// C[i][j] = [C[i][j] +] Σ_k A[i][k] B[k][j] for `rows` rows and all nr columns of a panel. The
+// C[i][j] = Σ_k A[i][k] B[k][j] for `rows` rows and all nr columns of a panel. The
 // products under one scale of B are summed in integers, those sums in one chain of f32 along k.
 struct BlockTile {
   QuantizedRows a;
   const std::byte* codes = nullptr;   // of the panel
   const std::byte* scales = nullptr;  // likewise
-  std::int64_t first = 0, steps = 0;  // of k
+  std::int64_t steps = 0;
   int rows = 0;
-  bool add = false;
   float* c = nullptr;
   std::ptrdiff_t c_row = 0;  // in elements
+  // What later tiles read of memory, fetched into L2 by a wide kernel: so many lines per step.
+  const std::byte* ahead = nullptr;
+  int ahead_lines = 0;
 };
 
 // A row of `count` elements, a multiple of 32.
@@ -49,11 +51,12 @@ struct QuantizeRow {
 };
 
 struct BlockKernels {
-  int mr, nr;
-  int direct_rows;  // of the kernels that read a format as it is stored
-  // The kernel that reads panels of a type, up to direct_rows rows; null for other types.
+  int rows;  // of a tile: 1 to `rows`,
+  int mr;    // or exactly mr in a wide kernel
+  int nr;
+  // The kernel that reads panels of a type as they are stored; null for other types.
   void (*(*direct)(BlockType))(const BlockTile&);
-  // The kernel for expanded panels, up to mr rows.
+  // The kernel for expanded panels.
   void (*(*wide)(BlockFormat))(const BlockTile&);
   // A panel's steps, expanded.
   void (*(*expand)(BlockType))(const std::byte* panel, std::int64_t steps, std::byte* to);

@@ -14,9 +14,9 @@ namespace stepstone::cpu {
 namespace {
 
 #if HWY_TARGET == HWY_AVX3
-inline constexpr int kBlockMr = 6, kDirectRows = 4;
+inline constexpr int kRegisterRows = 6, kBlockMr = 12;
 #else
-inline constexpr int kBlockMr = 2, kDirectRows = 2;
+inline constexpr int kRegisterRows = 2, kBlockMr = 2;
 #endif
 inline constexpr int kVectors = 2;
 inline constexpr int kBlockNr = kVectors * kLanes<Full>;
@@ -154,7 +154,7 @@ HWY_INLINE void dot_groups(Integer (&sums)[MR][kVectors], const std::int8_t* con
     Unit b[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) b[v] = group<kFormat, kBegin>(codes, v);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       std::int32_t four;
       __builtin_memcpy(&four, a[i] + at + kBegin * 4, sizeof four);
@@ -169,25 +169,48 @@ HWY_INLINE void dot_groups(Integer (&sums)[MR][kVectors], const std::int8_t* con
 // Memory is fetched this far ahead: a panel is read from end to end.
 inline constexpr std::int64_t kBytesAhead = 4096;
 
+// Sums in f32 of a tile: in registers, or in memory where there are too many.
+template <int MR>
+class Totals {
+ public:
+  HWY_INLINE Floats get(int i, int v) const {
+    if constexpr (kInMemory) return hn::Load(Full(), memory_ + (i * kVectors + v) * kLanes<Full>);
+    return registers_[i][v];
+  }
+  HWY_INLINE void set(int i, int v, Floats x) {
+    if constexpr (kInMemory) {
+      hn::Store(x, Full(), memory_ + (i * kVectors + v) * kLanes<Full>);
+    } else {
+      registers_[i][v] = x;
+    }
+  }
+
+ private:
+  static constexpr bool kInMemory = MR > kRegisterRows;
+  Floats registers_[kInMemory ? 1 : MR][kVectors];
+  alignas(64) float memory_[kInMemory ? MR * kBlockNr : 1];
+};
+
 template <BlockFormat kFormat, int MR>
 void multiply_blocks_tile(const BlockTile& t) {
   constexpr int kHalves = 32 / granularity(kFormat.scales);
   const Full d;
   const Integers di;
-  Floats total[MR][kVectors];
+  Totals<MR> total;
   const std::int8_t* a[MR];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
     a[i] = t.a.codes + i * t.a.codes_row;
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      total[i][v] = t.add ? hn::LoadU(d, t.c + i * t.c_row + v * kLanes<Full>) : hn::Zero(d);
-    }
+    for (int v = 0; v < kVectors; ++v) total.set(i, v, hn::Zero(d));
   }
   constexpr std::int64_t kStepBytes = kFormat.bits * 4 * kBlockNr;
-  for (std::int64_t step = t.first; step < t.first + t.steps; ++step) {
+  const std::byte* ahead = t.ahead;
+  for (std::int64_t step = 0; step < t.steps; ++step) {
     const std::byte* codes = t.codes + step * kStepBytes;
-    if constexpr (!is_wide(kFormat.scales)) {
+    if constexpr (is_wide(kFormat.scales)) {
+      for (int line = 0; line < t.ahead_lines; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+    } else {
 #pragma GCC unroll 16
       for (std::int64_t line = 0; line < kStepBytes; line += 64) {
         __builtin_prefetch(codes + kBytesAhead + line);
@@ -197,7 +220,7 @@ void multiply_blocks_tile(const BlockTile& t) {
     for (int half = 0; half < kHalves; ++half) {
       Integer sums[MR][kVectors];
       const std::int64_t at = step * kHalves + half;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
         Integer start = hn::Zero(di);
         if constexpr (kFormat.zero_shift >= 0) {
@@ -217,32 +240,36 @@ void multiply_blocks_tile(const BlockTile& t) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const ScaleMin32 s = scales_of<kFormat.scales>(t.scales, step, half, v);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < MR; ++i) {
           const Floats row = hn::Set(d, t.a.scales[i * t.a.scales_row + step]);
-          total[i][v] =
-              hn::MulAdd(hn::ConvertTo(d, sums[i][v]), hn::Mul(s.scale, row), total[i][v]);
+          Floats sum =
+              hn::MulAdd(hn::ConvertTo(d, sums[i][v]), hn::Mul(s.scale, row), total.get(i, v));
           if constexpr (has_min(kFormat.scales)) {
-            const Floats sum = hn::Set(d, t.a.scaled_sums[i * t.a.sums_row + at]);
-            total[i][v] = hn::MulAdd(s.min, sum, total[i][v]);
+            sum = hn::MulAdd(s.min, hn::Set(d, t.a.scaled_sums[i * t.a.sums_row + at]), sum);
           }
+          total.set(i, v, sum);
         }
       }
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      hn::StoreU(total[i][v], d, t.c + i * t.c_row + v * kLanes<Full>);
+      hn::StoreU(total.get(i, v), d, t.c + i * t.c_row + v * kLanes<Full>);
     }
   }
 }
 
-template <BlockFormat kFormat, int MR>
+// t.rows is 1 to kRegisterRows, or kMr.
+template <BlockFormat kFormat, int kMr, int MR = kRegisterRows>
 void multiply_blocks(const BlockTile& t) {
+  if constexpr (kMr > kRegisterRows && MR == kRegisterRows) {
+    if (t.rows == kMr) return multiply_blocks_tile<kFormat, kMr>(t);
+  }
   if constexpr (MR > 1) {
-    if (t.rows < MR) return multiply_blocks<kFormat, MR - 1>(t);
+    if (t.rows < MR) return multiply_blocks<kFormat, kMr, MR - 1>(t);
   }
   multiply_blocks_tile<kFormat, MR>(t);
 }
@@ -322,7 +349,7 @@ using Expand = void (*)(const std::byte*, std::int64_t, std::byte*);
 
 Multiply direct_kernel(BlockType type) {
   return with_block_type(type, []<BlockType kType>() -> Multiply {
-    return multiply_blocks<block_format(kType), kDirectRows>;
+    return multiply_blocks<block_format(kType), kRegisterRows>;
   });
 }
 // Formats that differ in nothing but their codes share a wide kernel.
@@ -372,15 +399,12 @@ void quantize_row(const QuantizeRow& q) {
     // Below the smallest normal scale 127 / amax overflows: such a block counts as zero.
     const Floats inverse = hn::Set(d, usable && scale > 1.2e-38f ? 1.0f / scale : 0.0f);
     std::int32_t sums[2] = {0, 0};
-    alignas(64) std::int32_t codes[32];
+    std::int8_t* out = q.codes + block * 32;
     for (int i = 0; i < kParts; ++i) {
       const Integer code = usable ? hn::NearestInt(hn::Mul(x[i], inverse)) : hn::Zero(di);
-      hn::Store(code, di, codes + i * kLanes<Full>);
-    }
-    std::int8_t* out = q.codes + block * 32;
-    for (int j = 0; j < 32; ++j) {
-      out[j] = static_cast<std::int8_t>(codes[j]);
-      sums[j / 16] += codes[j];
+      const hn::Rebind<std::int8_t, Full> d8;
+      hn::StoreU(hn::DemoteTo(d8, code), d8, out + i * kLanes<Full>);
+      sums[i * kLanes<Full> / 16] += hn::GetLane(hn::SumOfLanes(di, code));
     }
     q.scales[block] = scale;
     if (q.negative_sums16) {
@@ -396,8 +420,8 @@ void quantize_row(const QuantizeRow& q) {
   }
 }
 
-constexpr BlockKernels kBlockKernels = {kBlockMr,    kBlockNr,      kDirectRows, direct_kernel,
-                                        wide_kernel, expand_kernel, quantize_row};
+constexpr BlockKernels kBlockKernels = {kRegisterRows, kBlockMr,      kBlockNr,    direct_kernel,
+                                        wide_kernel,   expand_kernel, quantize_row};
 
 }  // namespace
 }  // namespace stepstone::cpu
