@@ -1,6 +1,5 @@
 // Products with quantised weights: rows of A to int8 once, then panel by panel of B.
 #include <algorithm>
-#include <cstdlib>
 
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/block_panels.h"
@@ -12,10 +11,12 @@ namespace {
 
 constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// Rows of A that stay in L2 while panels of B pass.
-static const std::int64_t kBytesOfA = (getenv("BA") ? atol(getenv("BA")) : 1024) << 10;
+// Rows of A that are walked for every panel of B: a strip of them fits L1, all of them L2 and L3.
+constexpr std::int64_t kBytesOfA = std::int64_t{4} << 20;
 // Columns are handed out so that a task reads about this much of B where reading is all.
 constexpr std::int64_t kBytesOfTask = std::int64_t{128} << 10;
+// Otherwise neighbouring panels, so that one is fetched while the one before it is used.
+constexpr std::int64_t kPanelsOfTask = 4;
 
 // What the pieces want to know of A beyond its codes.
 struct Wanted {
@@ -141,6 +142,12 @@ T* space(std::shared_ptr<Storage>& memory, std::int64_t count) {
   return static_cast<T*>(memory->data());
 }
 
+// A panel is read as it is stored by up to three tiles, the second and third from L2; more of them
+// pay for expanding it first.
+bool reads_directly(std::int64_t rows, const BlockKernels& kernels) {
+  return rows <= 3 * kernels.rows;
+}
+
 struct Product {
   const GemmArgs& args;
   const BlockPanels& b;
@@ -154,8 +161,7 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
   const GemmArgs& x = p.args;
   const std::int64_t steps = x.k / kStep;
   const int nr = p.kernels.nr;
-  static const int DR = getenv("DR") ? atoi(getenv("DR")) : 12;
-  const bool direct = rows.end - rows.begin <= DR;
+  const bool direct = reads_directly(rows.end - rows.begin, p.kernels);
   BlockFormat format = piece.format();
   const std::byte* panel = piece.panel(index);
   void (*multiply)(const BlockTile&);
@@ -233,7 +239,9 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
   const std::int64_t blocks = div_up(x.m, max_rows);
   const std::int64_t rows = div_up(div_up(x.m, blocks), strip) * strip;
   const std::int64_t grain =
-      std::max(kBytesOfTask / std::max(bytes * x.m, std::int64_t{1}), std::int64_t{1});
+      reads_directly(x.m, kernels)
+          ? std::max(kBytesOfTask / std::max(bytes * x.m, std::int64_t{1}), std::int64_t{1})
+          : kPanelsOfTask;
   for (std::int64_t row = 0; row < x.m; row += rows) {
     const Span span{row, std::min(row + rows, x.m)};
     parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
