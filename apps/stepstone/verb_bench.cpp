@@ -1,11 +1,13 @@
-// stepstone bench gemm|train|tokenizer
+// stepstone bench gemm|train|infer|tokenizer
 #include <sys/resource.h>
 
 #include <cstdio>
 
 #include "backend/cpu/gemm_bench.h"
+#include "infer/bench.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "stone/stone.h"
 #include "tokenizer/bench.h"
 #include "train/bench.h"
 #include "verbs.h"
@@ -75,6 +77,45 @@ void run_gemm(int repetitions, bool json) {
   if (json) std::puts(dump_json(rows).c_str());
 }
 
+struct BenchInferFlags {
+  std::string model;
+  InferBenchOptions options;
+  bool json = false, profile = false;
+};
+
+void run_infer(BenchInferFlags flags) {
+  const auto start = std::chrono::steady_clock::now();
+  const Stone stone = load_stone(flags.model, Weights::as_stored);
+  stone.model->pack(stone.compute);
+  const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
+  flags.options.compute = stone.compute;
+  Profiler profiler;
+  if (flags.profile) flags.options.profiler = &profiler;
+  const std::vector<InferBenchRow> rows = bench_infer(*stone.model, flags.options);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto peak_rss = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  if (flags.profile) std::fputs(profiler.table().c_str(), stderr);
+  Json results = Json::array();
+  for (const InferBenchRow& r : rows) {
+    results.push_back({{"test", r.name},
+                       {"tokens", r.tokens},
+                       {"seconds", r.seconds},
+                       {"tokens_per_second", r.tokens_per_second()}});
+    if (!flags.json) fmt::print("{:<12} {:>9.2f} tokens/s\n", r.name, r.tokens_per_second());
+  }
+  if (flags.json) {
+    const Json json = {{"model", flags.model},
+                       {"load_seconds", load.count()},
+                       {"peak_bytes", peak_rss},
+                       {"results", results}};
+    std::puts(dump_json(json).c_str());
+    return;
+  }
+  fmt::print("loaded in {:.2f} s, peak memory {:.2f} GB\n", load.count(),
+             static_cast<double>(peak_rss) / 1e9);
+}
+
 struct BenchTokenizerFlags {
   std::string tokenizer;
   std::vector<std::string> files;
@@ -122,6 +163,25 @@ void add_bench(CLI::App& app) {
   gemm->add_option("--repetitions", *repetitions, "Runs per shape")->check(CLI::Range(1, 1000));
   gemm->add_flag("--json", *json, "Print JSON");
   gemm->callback([=] { run_gemm(*repetitions, *json); });
+
+  auto infer = std::make_shared<BenchInferFlags>();
+  CLI::App* model = bench->add_subcommand("infer", "Reading and writing with a model");
+  model->add_option("-m,--model", infer->model, "Model folder or GGUF file")->required();
+  model->add_option("-p,--n-prompt", infer->options.prompt, "Tokens read at once")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  model->add_option("-n,--n-gen", infer->options.generate, "Tokens written one by one")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  model->add_option("--parallel", infer->options.sequences, "Texts written together: 1,4,16")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024));
+  model->add_option("-r,--repetitions", infer->options.repetitions, "Runs of each")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  model->add_flag("--json", infer->json, "Print JSON");
+  model->add_flag("--profile", infer->profile, "Print time and GFLOP/s per op");
+  model->callback([infer] { run_infer(*infer); });
 
   auto encode = std::make_shared<BenchTokenizerFlags>();
   CLI::App* tokenizer = bench->add_subcommand("tokenizer", "Encoding of texts, on one thread");

@@ -1,0 +1,75 @@
+#include "infer/bench.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/random.h"
+
+namespace stepstone {
+namespace {
+
+std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab, Random& random) {
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
+  for (auto& t : tokens) {
+    t = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocab)));
+  }
+  return tokens;
+}
+
+template <typename F>
+double median_seconds(int repetitions, F&& once) {
+  std::vector<double> seconds;
+  for (int i = -1; i < repetitions; ++i) {  // the first warms up
+    const auto start = std::chrono::steady_clock::now();
+    once();
+    const std::chrono::duration<double> d = std::chrono::steady_clock::now() - start;
+    if (i >= 0) seconds.push_back(d.count());
+  }
+  std::ranges::nth_element(seconds, seconds.begin() + std::ssize(seconds) / 2);
+  return seconds[seconds.size() / 2];
+}
+
+}  // namespace
+
+std::vector<InferBenchRow> bench_infer(const Transformer& model, const InferBenchOptions& o) {
+  const TransformerConfig& config = model.config();
+  const std::int64_t longest = std::max(o.prompt, o.generate);
+  require<UsageError>(longest <= config.max_positions,
+                      "bench infer: {} tokens, but the model's context is {}", longest,
+                      config.max_positions);
+  Random random(1);
+  std::vector<InferBenchRow> rows;
+  if (o.prompt > 0) {
+    const auto tokens = random_tokens(o.prompt, config.vocab_size, random);
+    const double seconds = median_seconds(o.repetitions, [&] {
+      KvCache cache(config, o.prompt, o.compute);
+      Graph graph({.compute = o.compute, .profiler = o.profiler});
+      const Tensor hidden = model.hidden(graph, tokens, cache).value();
+      model.logits(graph, hidden.slice(o.prompt - 1, o.prompt));
+    });
+    rows.push_back({fmt::format("pp{}", o.prompt), o.prompt, seconds});
+  }
+  for (const std::int64_t width : o.sequences) {
+    if (o.generate == 0) break;
+    std::vector<std::int32_t> segments(static_cast<std::size_t>(width) + 1);
+    for (std::int64_t i = 0; i <= width; ++i) {
+      segments[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i);
+    }
+    const double seconds = median_seconds(o.repetitions, [&] {
+      std::vector<KvCache> caches;
+      std::vector<KvCache*> pointers;
+      for (std::int64_t i = 0; i < width; ++i) caches.emplace_back(config, o.generate, o.compute);
+      for (KvCache& cache : caches) pointers.push_back(&cache);
+      for (std::int64_t step = 0; step < o.generate; ++step) {
+        Graph graph({.compute = o.compute, .profiler = o.profiler});
+        const auto tokens = random_tokens(width, config.vocab_size, random);
+        model.logits(graph, model.hidden(graph, tokens, segments, pointers).value());
+      }
+    });
+    rows.push_back({fmt::format("tg{}{}", o.generate, width > 1 ? fmt::format(" x{}", width) : ""),
+                    width * o.generate, seconds});
+  }
+  return rows;
+}
+
+}  // namespace stepstone
