@@ -19,20 +19,25 @@ class Column {
   template <int bits>
   void codes(std::int64_t step, const std::uint8_t* q) {
     std::byte* to = codes_ + (step * bits * nr_ + j_) * 4;
+    std::uint32_t group[8];  // four codes, byte by byte
+    std::memcpy(group, q, sizeof group);
     if constexpr (bits == 8) {
-      for (int g = 0; g < 8; ++g) std::memcpy(to + g * nr_ * 4, q + g * 4, 4);
+      for (int g = 0; g < 8; ++g) put(to, g, group[g]);
     }
-    if constexpr (bits == 4 || bits == 5 || bits == 6) {
-      std::uint8_t low[16];
-      for (int i = 0; i < 16; ++i) {
-        low[i] = static_cast<std::uint8_t>((q[i] & 15) | ((q[i + 16] & 15) << 4));
+    if constexpr (bits >= 4 && bits <= 6) {
+      for (int c = 0; c < 4; ++c) {
+        put(to, c, (group[c] & 0x0f0f0f0f) | ((group[c + 4] & 0x0f0f0f0f) << 4));
       }
-      for (int c = 0; c < 4; ++c) std::memcpy(to + c * nr_ * 4, low + c * 4, 4);
     }
-    if constexpr (bits == 6) pairs(to + 4 * nr_ * 4, q, 4);
-    if constexpr (bits == 2 || bits == 3) pairs(to, q, 0);
-    if constexpr (bits == 5) single_bits(to + 4 * nr_ * 4, q, 4);
-    if constexpr (bits == 3) single_bits(to + 2 * nr_ * 4, q, 2);
+    if constexpr (bits == 6) pairs<4>(to, 4, group);
+    if constexpr (bits == 2 || bits == 3) pairs<0>(to, 0, group);
+    if constexpr (bits == 5) single_bits<4>(to, 4, group);
+    if constexpr (bits == 3) single_bits<2>(to, 2, group);
+  }
+  // Codes of 4 bits that lie in the file as in a panel: k and k + 16 in a byte.
+  void nibbles(std::int64_t step, const std::uint8_t* both) {
+    std::byte* to = codes_ + (step * 4 * nr_ + j_) * 4;
+    for (int c = 0; c < 4; ++c) std::memcpy(to + c * nr_ * 4, both + c * 4, 4);
   }
 
   // Entry `row` of rows of nr, in rows of T, that begin `bytes` after the scales of the panel.
@@ -44,25 +49,22 @@ class Column {
   std::int64_t rows(std::int64_t count) const { return count * nr_; }
 
  private:
-  void pairs(std::byte* to, const std::uint8_t* q, int shift) {
+  void put(std::byte* to, int chunk, std::uint32_t unit) const {
+    std::memcpy(to + chunk * nr_ * 4, &unit, sizeof unit);
+  }
+  template <int shift>
+  void pairs(std::byte* to, int chunk, const std::uint32_t* group) const {
     for (int h = 0; h < 2; ++h) {
-      std::uint8_t out[4] = {};
-      for (int g = 0; g < 4; ++g) {
-        for (int i = 0; i < 4; ++i) {
-          out[i] |= static_cast<std::uint8_t>(((q[h * 16 + g * 4 + i] >> shift) & 3) << (2 * g));
-        }
-      }
-      std::memcpy(to + h * nr_ * 4, out, 4);
+      std::uint32_t out = 0;
+      for (int g = 0; g < 4; ++g) out |= ((group[h * 4 + g] >> shift) & 0x03030303) << (2 * g);
+      put(to, chunk + h, out);
     }
   }
-  void single_bits(std::byte* to, const std::uint8_t* q, int shift) {
-    std::uint8_t out[4] = {};
-    for (int g = 0; g < 8; ++g) {
-      for (int i = 0; i < 4; ++i) {
-        out[i] |= static_cast<std::uint8_t>(((q[g * 4 + i] >> shift) & 1) << g);
-      }
-    }
-    std::memcpy(to, out, 4);
+  template <int shift>
+  void single_bits(std::byte* to, int chunk, const std::uint32_t* group) const {
+    std::uint32_t out = 0;
+    for (int g = 0; g < 8; ++g) out |= ((group[g] >> shift) & 0x01010101) << g;
+    put(to, chunk, out);
   }
 
   std::byte* codes_;
@@ -92,27 +94,21 @@ void put(Column& c, std::int64_t i, const BlockQ8_0& b) {
   c.scale(0, i, b.d);
 }
 
-template <typename Block>
-void put_nibbles(Column& c, std::int64_t i, const Block& b) {
-  std::uint8_t q[32];
-  nibbles(b.qs, q);
-  c.codes<4>(i, q);
-}
 void put(Column& c, std::int64_t i, const BlockQ4_0& b) {
-  put_nibbles(c, i, b);
+  c.nibbles(i, b.qs);
   c.scale(0, i, b.d);
 }
 void put(Column& c, std::int64_t i, const BlockIQ4_NL& b) {
-  put_nibbles(c, i, b);
+  c.nibbles(i, b.qs);
   c.scale(0, i, b.d);
 }
 void put(Column& c, std::int64_t i, const BlockQ4_1& b) {
-  put_nibbles(c, i, b);
+  c.nibbles(i, b.qs);
   c.scale(0, 2 * i, b.d);
   c.scale(0, 2 * i + 1, b.m);
 }
 void put(Column& c, std::int64_t i, const BlockMXFP4& b) {
-  put_nibbles(c, i, b);
+  c.nibbles(i, b.qs);
   c.scale(0, i, mxfp4_scale(b.e));
 }
 
@@ -176,12 +172,16 @@ void put_scale_mins(Column& c, std::int64_t i, const Block& b) {
 }
 
 void put(Column& c, std::int64_t i, const BlockQ4_K& b) {
-  for (int s = 0; s < 8; ++s) {
-    std::uint8_t q[32];
-    for (int j = 0; j < 32; ++j) {
-      q[j] = static_cast<std::uint8_t>((b.qs[s / 2 * 32 + j] >> (s % 2 * 4)) & 15);
+  for (int s = 0; s < 8; s += 2) {  // two sub-blocks share their bytes
+    const std::uint8_t* first = b.qs + s / 2 * 32;
+    const std::uint8_t* second = first + 16;
+    std::uint8_t low[16], high[16];
+    for (int j = 0; j < 16; ++j) {
+      low[j] = static_cast<std::uint8_t>((first[j] & 15) | (second[j] << 4));
+      high[j] = static_cast<std::uint8_t>((first[j] >> 4) | (second[j] & 0xf0));
     }
-    c.codes<4>(i * 8 + s, q);
+    c.nibbles(i * 8 + s, low);
+    c.nibbles(i * 8 + s + 1, high);
   }
   put_scale_mins(c, i, b);
 }
