@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <exception>
-#include <thread>
 
 #include "output.h"
 #include "serve/api_error.h"
@@ -14,8 +13,8 @@ namespace stepstone::cli {
 namespace {
 
 struct ServeFlags {
-  std::string model, alias, key_file;
-  std::vector<std::string> keys;
+  std::string alias, key_file, usage_file;
+  std::vector<std::string> models, keys;
   std::int64_t kv_mib = 0;
   bool no_reuse = false;
   double drain_seconds = 30, timeout_seconds = 3600;
@@ -25,12 +24,28 @@ struct ServeFlags {
 };
 
 ApiKeys keys_of(const ServeFlags& flags) {
-  std::vector<std::string> keys = flags.keys;
-  if (!flags.key_file.empty()) {
-    for (std::string& key : ApiKeys::read(flags.key_file)) keys.push_back(std::move(key));
-  }
-  if (const char* key = std::getenv("STEPSTONE_API_KEY"); key && *key) keys.emplace_back(key);
+  std::vector<ApiKey> keys;
+  if (!flags.key_file.empty()) keys = ApiKeys::read(flags.key_file);
+  for (const std::string& key : flags.keys) keys.push_back({key});
+  if (const char* key = std::getenv("STEPSTONE_API_KEY"); key && *key) keys.push_back({key});
   return ApiKeys(std::move(keys));
+}
+
+// NAME=DIR, or DIR alone.
+std::vector<ModelRegistry::Source> models_of(const ServeFlags& flags) {
+  std::vector<ModelRegistry::Source> models;
+  for (const std::string& given : flags.models) {
+    const auto equals = given.find('=');
+    if (equals == std::string::npos || std::filesystem::exists(given)) {
+      models.push_back({given, {}});
+    } else {
+      models.push_back({given.substr(equals + 1), given.substr(0, equals)});
+    }
+  }
+  require<UsageError>(flags.alias.empty() || models.size() == 1,
+                      "--alias names a single model; with several, use -m NAME=DIR");
+  if (!flags.alias.empty()) models[0].name = flags.alias;
+  return models;
 }
 
 std::chrono::milliseconds milliseconds(double seconds) {
@@ -46,7 +61,8 @@ void run(ServeFlags flags) {
   const bool local = flags.http.host.starts_with("127.") || flags.http.host == "::1";
   ApiKeys keys = keys_of(flags);
   const bool open = keys.empty();
-  Service service({.keys = std::move(keys), .local_names_only = local && open});
+  Service service(
+      {.keys = std::move(keys), .local_names_only = local && open, .usage_file = flags.usage_file});
   HttpServer server(
       flags.http,
       [&service](HttpRequest request, const std::shared_ptr<HttpReply>& reply) {
@@ -54,29 +70,29 @@ void run(ServeFlags flags) {
       },
       http_error_body);
 
-  std::exception_ptr failed;
-  std::thread loader([&] {
-    try {
-      const auto start = std::chrono::steady_clock::now();
-      flags.engine.speculation = flags.speculation.load();
-      auto model = std::make_unique<ServedModel>(flags.model, flags.alias, flags.engine);
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-      put_note(fmt::format("{} is ready after {:.2f} s: {} tokens of context\n", model->name(),
-                           took.count(), model->engine().context()));
-      service.set_model(std::move(model));
-    } catch (...) {
-      failed = std::current_exception();
-      server.stop();
-    }
-  });
+  flags.engine.speculation = flags.speculation.load();
+  std::exception_ptr failed;  // of the models of the beginning
+  service.open(models_of(flags), flags.engine,
+               [&, left = flags.models.size()](const ModelRegistry::View& view,
+                                               std::exception_ptr problem) mutable {
+                 const bool first = left > 0 && left-- > 0;
+                 if (!problem) {
+                   put_note(fmt::format("{} is ready: {} tokens of context\n", view.name,
+                                        view.model->engine().context()));
+                 } else if (first) {
+                   failed = failed ? failed : problem;
+                   server.stop();
+                 } else {
+                   put_note(fmt::format("{}: {}\n", view.name, view.error));
+                 }
+               });
   if (!local && open) put_note("warning: anyone who can reach this port can use the model\n");
   put_out(fmt::format("listening on http://{}:{}\n",
                       (flags.http.host.find(':') != std::string::npos) ? "[" + flags.http.host + "]"
                                                                        : flags.http.host,
                       server.port()));
   server.run(true);
-  loader.join();
-  service.drop_model();  // its answers end before the server that carries them
+  service.close();  // answers end before the server that carries them
   if (failed) std::rethrow_exception(failed);
 }
 
@@ -110,7 +126,11 @@ void add_serve(CLI::App& app) {
   verb->footer(
       "Open the address that is printed in a browser, or point an OpenAI client at ADDRESS/v1.\n"
       "SIGTERM or Ctrl-C lets running answers end; a second one does not.");
-  verb->add_option("-m,--model", flags->model, "Model folder")->required();
+  verb->add_option("-m,--model", flags->models,
+                   "Model folder or GGUF file, or NAME=DIR; may be given several times: requests "
+                   "say which by \"model\"")
+      ->required()
+      ->allow_extra_args(false);
   verb->add_option("-a,--alias", flags->alias, "Name of the model (default: the folder's)");
   verb->add_option("--host", flags->http.host, "Address to listen on")->capture_default_str();
   verb->add_option("--port", flags->http.port, "Port; 0: any free one")->capture_default_str();
@@ -118,7 +138,10 @@ void add_serve(CLI::App& app) {
                    "Key that clients must send; may be given several times (also: environment "
                    "STEPSTONE_API_KEY)")
       ->allow_extra_args(false);
-  verb->add_option("--api-key-file", flags->key_file, "File with one key per line");
+  verb->add_option("--api-key-file", flags->key_file,
+                   "File with one key per line, then, if wanted, name=NAME tokens-per-day=N");
+  verb->add_option("--usage-file", flags->usage_file,
+                   "SQLite file in which tokens are counted by key and day (default: in memory)");
   add_engine_flags(*verb, *flags);
   verb->add_option("--timeout", flags->timeout_seconds, "Seconds for a whole answer")
       ->check(CLI::Range(0.1, 1e6))

@@ -6,6 +6,8 @@
 namespace stepstone {
 namespace {
 
+constexpr std::string_view kNoQuota = "insufficient_quota";
+
 std::string_view type_of(int status) {
   switch (status) {
     case 401:
@@ -30,14 +32,15 @@ Json or_null(const std::string& text) { return text.empty() ? Json() : Json(text
 Json ApiError::body() const {
   return {{"error",
            {{"message", to_utf8_lossy(what())},
-            {"type", type_of(status_)},
+            {"type", code_ == kNoQuota ? kNoQuota : type_of(status_)},
             {"param", or_null(param_)},
             {"code", or_null(code_)}}}};
 }
 
 HttpResponse ApiError::response() const {
   HttpResponse response{status_, body().dump()};
-  if (status_ == 429 || status_ == 503) response.headers["Retry-After"] = "1";
+  if ((status_ == 429 && code_ != kNoQuota) || status_ == 503)
+    response.headers["Retry-After"] = "1";
   if (status_ == 401) response.headers["WWW-Authenticate"] = "Bearer";
   return response;
 }

@@ -1,8 +1,12 @@
 #include "serve/api_keys.h"
 
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
+#include <charconv>
 #include <fstream>
+#include <set>
+#include <sstream>
 
 #include "core/error.h"
 
@@ -19,35 +23,69 @@ bool equal(std::string_view given, std::string_view key) {
   return difference == 0;
 }
 
+// The first 12 hexadecimal digits of the SHA-256.
+std::string hash_of(std::string_view text) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  require(EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha256(), nullptr) == 1,
+          "SHA-256 failed");
+  std::string hex;
+  for (int i = 0; i < 6; ++i) hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
 }  // namespace
 
-ApiKeys::ApiKeys(std::vector<std::string> keys) : keys_(std::move(keys)) {
-  for (const std::string& key : keys_) {
-    require<UsageError>(!key.empty(), "an API key must not be empty");
+ApiKeys::ApiKeys(std::vector<ApiKey> keys) : keys_(std::move(keys)) {
+  std::set<std::string> secrets, names;
+  for (ApiKey& key : keys_) {
+    require<UsageError>(!key.secret.empty(), "an API key must not be empty");
+    require<UsageError>(secrets.insert(key.secret).second, "an API key was given twice");
+    if (key.name.empty()) key.name = "key-" + hash_of(key.secret);
+    require<UsageError>(names.insert(key.name).second, "two API keys have the name {}", key.name);
   }
 }
 
-std::vector<std::string> ApiKeys::read(const std::filesystem::path& file) {
+std::vector<ApiKey> ApiKeys::read(const std::filesystem::path& file) {
   std::ifstream in(file);
   if (!in) throw IoError("open", file.string(), errno);
-  std::vector<std::string> keys;
+  std::vector<ApiKey> keys;
+  int number = 0;
   for (std::string line; std::getline(in, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    if (!line.empty() && line[0] != '#') keys.push_back(line);
+    ++number;
+    std::istringstream words(line);
+    ApiKey key;
+    if (!(words >> key.secret) || key.secret[0] == '#') continue;
+    for (std::string word; words >> word;) {
+      constexpr std::string_view kName = "name=", kTokens = "tokens-per-day=";
+      const char* end = word.data() + word.size();
+      bool good = false;
+      if (word.starts_with(kName)) {
+        key.name = word.substr(kName.size());
+        good = !key.name.empty();
+      } else if (word.starts_with(kTokens)) {
+        const auto read = std::from_chars(word.data() + kTokens.size(), end, key.tokens_per_day);
+        good = read.ec == std::errc() && read.ptr == end && key.tokens_per_day > 0;
+      }
+      require<UsageError>(good,
+                          "{}: line {}: after the key: expected name=NAME or tokens-per-day=N",
+                          file.string(), number);
+    }
+    keys.push_back(std::move(key));
   }
   require<UsageError>(!keys.empty(), "{}: holds no key", file.string());
   return keys;
 }
 
-std::optional<std::string> ApiKeys::holder(std::string_view authorization,
-                                           std::string_view x_api_key) const {
-  if (keys_.empty()) return "";
+const ApiKey* ApiKeys::find(std::string_view authorization, std::string_view x_api_key) const {
+  static const ApiKey everyone;
+  if (keys_.empty()) return &everyone;
   constexpr std::string_view kBearer = "Bearer ";
   std::string_view given = x_api_key;
   if (authorization.starts_with(kBearer)) given = authorization.substr(kBearer.size());
-  std::optional<std::string> found;
-  for (std::size_t i = 0; i < keys_.size(); ++i) {
-    if (equal(given, keys_[i])) found = fmt::format("key {}", i);
+  const ApiKey* found = nullptr;
+  for (const ApiKey& key : keys_) {
+    if (equal(given, key.secret)) found = &key;
   }
   return found;
 }

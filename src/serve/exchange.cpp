@@ -2,9 +2,10 @@
 
 namespace stepstone {
 
-void Exchange::submit(std::vector<EngineRequest> requests) {
+void Exchange::submit(std::vector<EngineRequest> requests, Meter meter) {
   // Held to the end: no event is taken before all requests are in.
   const std::lock_guard lock(mutex_);
+  meter_ = std::move(meter);
   for (const EngineRequest& r : requests) open_ += r.choices;
   try {
     for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -31,13 +32,23 @@ void Exchange::cancel_all() {
   jobs_.clear();  // they hold this
 }
 
+void Exchange::count(std::size_t request, const EngineEvent& event) const {
+  const EngineUsage& u = event.usage;
+  // A prompt counts with its first choice, but not one that was cancelled before it was read.
+  const bool read = event.finish != FinishReason::cancelled || u.completion_tokens > 0;
+  meter_({.requests = request == 0 && event.choice == 0,
+          .input = event.choice == 0 && read ? u.prompt_tokens : 0,
+          .output = u.completion_tokens});
+}
+
 void Exchange::on_event(std::size_t request, EngineEvent event) {
+  if (event.finish != FinishReason::none) count(request, event);
   const std::lock_guard lock(mutex_);
   if (over_) return;
   const FinishReason finish = event.finish;
   try {
     if (finish == FinishReason::error) throw ApiError(500, event.error);
-    if (finish == FinishReason::cancelled) throw ApiError(503, "the server is shutting down");
+    if (finish == FinishReason::cancelled) throw ApiError(503, "the model is being unloaded");
     take(request, std::move(event));
     if (finish == FinishReason::none || --open_ > 0) return;
     complete();

@@ -8,6 +8,7 @@
 #include "infer/engine.h"
 #include "serve/api_error.h"
 #include "serve/http_server.h"
+#include "serve/usage_ledger.h"
 
 namespace stepstone {
 
@@ -18,8 +19,10 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
       : engine_(engine), reply_(std::move(reply)) {}
   virtual ~Exchange() = default;
 
-  // All of them or, with an exception, none. They are cancelled when the client goes away.
-  void submit(std::vector<EngineRequest> requests);
+  // All of them or, with an exception, none. They are cancelled when the client goes away. `meter`
+  // is told of the tokens of each choice when it ends, however it ends.
+  using Meter = std::function<void(const TokenCount&)>;
+  void submit(std::vector<EngineRequest> requests, Meter meter);
 
  protected:
   // What request number `request` says; one call at a time.
@@ -32,11 +35,13 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   HttpReply& reply() { return *reply_; }
 
  private:
+  void count(std::size_t request, const EngineEvent& event) const;
   void on_event(std::size_t request, EngineEvent event);
   void cancel_all();
 
   Engine& engine_;
   std::shared_ptr<HttpReply> reply_;
+  Meter meter_;
   std::mutex mutex_;
   std::vector<std::shared_ptr<EngineJob>> jobs_;
   std::size_t open_ = 0;  // choices that have not ended

@@ -9,7 +9,9 @@ namespace {
 
 class MetricsWriter {
  public:
-  explicit MetricsWriter(std::string_view model) {
+  // Whose values follow.
+  void set_model(std::string_view model) {
+    label_.clear();
     for (const char c : model) {  // as a label's value
       if (c == '"' || c == '\\') label_ += '\\';
       label_ += c == '\n' ? ' ' : c;
@@ -18,50 +20,60 @@ class MetricsWriter {
   }
 
   void value(std::string_view type, std::string_view name, std::string_view help, double value) {
-    describe(type, name, help);
-    text_ += fmt::format("{}{{{}}} {}\n", name, label_, value);
+    family(type, name, help) += fmt::format("{}{{{}}} {}\n", name, label_, value);
   }
   void histogram(std::string_view name, std::string_view help, const Histogram& h) {
-    describe("histogram", name, help);
+    std::string& text = family("histogram", name, help);
+    const auto bucket = [&](std::string_view bound, std::int64_t count) {
+      text += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, label_, bound, count);
+    };
     std::int64_t below = 0;
     for (std::size_t i = 0; i < Histogram::kBounds.size(); ++i) {
       below += h.counts()[i];
-      bucket(name, fmt::format("{}", Histogram::kBounds[i]), below);
+      bucket(fmt::format("{}", Histogram::kBounds[i]), below);
     }
-    bucket(name, "+Inf", h.count());
-    text_ += fmt::format("{}_sum{{{}}} {}\n{}_count{{{}}} {}\n", name, label_, h.sum(), name,
-                         label_, h.count());
+    bucket("+Inf", h.count());
+    text += fmt::format("{}_sum{{{}}} {}\n{}_count{{{}}} {}\n", name, label_, h.sum(), name, label_,
+                        h.count());
   }
   void finished(const EngineMetrics& m) {
     constexpr std::string_view kName = "vllm:request_success_total";
-    describe("counter", kName, "Requests that ended");
+    std::string& text = family("counter", kName, "Requests that ended");
     for (const std::string_view name : {"stop", "length", "abort", "error"}) {
       std::int64_t count = 0;
       for (std::size_t i = 0; i < kFinishReasons; ++i) {
         if (api_name(static_cast<FinishReason>(i)) == name) count += m.finished[i];
       }
-      text_ += fmt::format("{}{{{},finished_reason=\"{}\"}} {}\n", kName, label_, name, count);
+      text += fmt::format("{}{{{},finished_reason=\"{}\"}} {}\n", kName, label_, name, count);
     }
   }
-  std::string take() { return std::move(text_); }
+  std::string take() {
+    std::string text;
+    for (const Family& f : families_) text += f.text;
+    return text;
+  }
 
  private:
-  void describe(std::string_view type, std::string_view name, std::string_view help) {
-    text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
-  }
-  void bucket(std::string_view name, std::string_view bound, std::int64_t count) {
-    text_ += fmt::format("{}_bucket{{{},le=\"{}\"}} {}\n", name, label_, bound, count);
+  // All lines of a metric stand together, whatever models they are of.
+  struct Family {
+    std::string name, text;
+  };
+  std::string& family(std::string_view type, std::string_view name, std::string_view help) {
+    for (Family& f : families_) {
+      if (f.name == name) return f.text;
+    }
+    families_.push_back(
+        {std::string(name), fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type)});
+    return families_.back().text;
   }
 
-  std::string label_, text_;
+  std::string label_;
+  std::vector<Family> families_;
 };
 
 double ratio(double a, double b) { return b > 0 ? a / b : 0; }
 
-}  // namespace
-
-std::string metrics_text(const EngineMetrics& m, std::string_view model) {
-  MetricsWriter w(model);
+void write(MetricsWriter& w, const EngineMetrics& m) {
   const auto number = [](std::int64_t n) { return static_cast<double>(n); };
   const double kv = ratio(number(m.pages_used), number(m.pages));
   w.value("gauge", "vllm:num_requests_running", "Texts being written", number(m.running));
@@ -110,6 +122,16 @@ std::string metrics_text(const EngineMetrics& m, std::string_view model) {
           number(m.pages_cached));
   w.value("counter", "stepstone:requests_refused_total", "Requests refused for a full queue",
           number(m.refused));
+}
+
+}  // namespace
+
+std::string metrics_text(const std::vector<NamedMetrics>& models) {
+  MetricsWriter w;
+  for (const NamedMetrics& named : models) {
+    w.set_model(named.model);
+    write(w, named.metrics);
+  }
   return w.take();
 }
 

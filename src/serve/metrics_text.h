@@ -3,12 +3,16 @@
 #pragma once
 
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "infer/engine_metrics.h"
 
 namespace stepstone {
 
-std::string metrics_text(const EngineMetrics& m, std::string_view model);
+struct NamedMetrics {
+  std::string model;
+  EngineMetrics metrics;
+};
+std::string metrics_text(const std::vector<NamedMetrics>& models);
 
 }  // namespace stepstone

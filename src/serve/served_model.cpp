@@ -7,7 +7,9 @@ namespace stepstone {
 
 ServedModel::ServedModel(const std::filesystem::path& folder, std::string name,
                          const EngineOptions& options)
-    : stone_(load_stone(folder, Weights::as_stored)), name_(std::move(name)), loaded_at_(std::time(nullptr)) {
+    : stone_(load_stone(folder, Weights::as_stored)),
+      name_(std::move(name)),
+      loaded_at_(std::time(nullptr)) {
   if (name_.empty()) name_ = std::filesystem::weakly_canonical(folder).filename().string();
   if (is_chat_model(stone_)) chat_.emplace(stepstone::chat_template(stone_));
   stone_.model->pack(stone_.compute);

@@ -27,51 +27,44 @@ std::string_view name_in(std::string_view host) {
 
 struct Service::Route {
   std::string_view method, path;
-  bool open;  // to all, without a key
+  enum Access : std::uint8_t {
+    open,  // to all, without a key
+    with_key,
+    metered,  // with a key whose quota is not used up
+  } access;
   void (Service::*serve)(const Call&);
 };
 
 const Service::Route Service::kRoutes[] = {
-    {"GET", "/", true, &Service::page},
-    {"GET", "/style.css", true, &Service::page},
-    {"GET", "/chat.js", true, &Service::page},
-    {"GET", "/markdown.js", true, &Service::page},
-    {"GET", "/words.js", true, &Service::page},
-    {"GET", "/health", true, &Service::health},
-    {"GET", "/metrics", false, &Service::metrics},
-    {"GET", "/v1/models", false, &Service::models},
-    {"POST", "/v1/chat/completions", false, &Service::chat},
-    {"POST", "/v1/completions", false, &Service::completions},
-    {"POST", "/v1/messages", false, &Service::messages},
-    {"POST", "/v1/messages/count_tokens", false, &Service::count_tokens},
-    {"POST", "/v1/responses", false, &Service::responses},
-    {"POST", "/v1/embeddings", false, &Service::embeddings},
-    {"POST", "/tokenize", false, &Service::tokenize},
-    {"POST", "/detokenize", false, &Service::detokenize},
-    {"POST", "/apply-template", false, &Service::apply_template},
+    {"GET", "/", Route::open, &Service::page},
+    {"GET", "/style.css", Route::open, &Service::page},
+    {"GET", "/chat.js", Route::open, &Service::page},
+    {"GET", "/markdown.js", Route::open, &Service::page},
+    {"GET", "/words.js", Route::open, &Service::page},
+    {"GET", "/health", Route::open, &Service::health},
+    {"GET", "/metrics", Route::with_key, &Service::metrics},
+    {"GET", "/v1/models", Route::with_key, &Service::models},
+    {"GET", "/models", Route::with_key, &Service::models},
+    {"POST", "/models/load", Route::with_key, &Service::load},
+    {"POST", "/models/unload", Route::with_key, &Service::unload},
+    {"GET", "/usage", Route::with_key, &Service::usage},
+    {"POST", "/v1/chat/completions", Route::metered, &Service::chat},
+    {"POST", "/v1/completions", Route::metered, &Service::completions},
+    {"POST", "/v1/messages", Route::metered, &Service::messages},
+    {"POST", "/v1/messages/count_tokens", Route::with_key, &Service::count_tokens},
+    {"POST", "/v1/responses", Route::metered, &Service::responses},
+    {"POST", "/v1/embeddings", Route::metered, &Service::embeddings},
+    {"POST", "/tokenize", Route::with_key, &Service::tokenize},
+    {"POST", "/detokenize", Route::with_key, &Service::detokenize},
+    {"POST", "/apply-template", Route::with_key, &Service::apply_template},
 };
 
-void Service::set_model(std::unique_ptr<ServedModel> model) {
-  const std::lock_guard lock(mutex_);
-  model_ = std::move(model);
+std::shared_ptr<ServedModel> Service::model_for(const RequestBody& body) const {
+  return models_->find(get_or<std::string>(body.json, "model", kRequest, ""));
 }
 
-ServedModel& Service::model() const {
-  const std::lock_guard lock(mutex_);
-  if (!model_) throw ApiError(503, "the model is being loaded", {}, "loading");
-  return *model_;
-}
-
-ServedModel& Service::model_for(const RequestBody& body) const {
-  ServedModel& m = model();
-  const auto asked = get_or<std::string>(body.json, "model", kRequest, m.name());
-  if (asked != m.name()) {
-    throw ApiError(
-        404,
-        fmt::format("there is no model \"{}\" here, only \"{}\"", to_utf8_lossy(asked), m.name()),
-        "model", "model_not_found");
-  }
-  return m;
+Exchange::Meter Service::meter(const Call& call) {
+  return [this, holder = call.key.name](const TokenCount& count) { ledger_.add(holder, count); };
 }
 
 void Service::handle(HttpRequest request, const std::shared_ptr<HttpReply>& reply) {
@@ -87,16 +80,25 @@ void Service::handle(HttpRequest request, const std::shared_ptr<HttpReply>& repl
 
 void Service::dispatch(const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
   check_origin(request);
-  const auto holder =
-      options_.keys.holder(request.header("authorization"), request.header("x-api-key"));
+  const ApiKey* key =
+      options_.keys.find(request.header("authorization"), request.header("x-api-key"));
   const bool known = std::ranges::any_of(
-      kRoutes, [&](const Route& r) { return r.open && r.path == request.path; });
-  if (!known && !holder) {
+      kRoutes, [&](const Route& r) { return r.access == Route::open && r.path == request.path; });
+  if (!known && key == nullptr) {
     throw ApiError(401, "a valid API key is needed: Authorization: Bearer KEY", {},
                    "invalid_api_key");
   }
-  const Call call{request, reply, holder.value_or("")};
-  (this->*find(request).serve)(call);
+  static const ApiKey nobody;
+  const Call call{request, reply, key ? *key : nobody};
+  const Route& route = find(request);
+  if (route.access == Route::metered && call.key.tokens_per_day > 0 &&
+      ledger_.tokens_today(call.key.name) >= call.key.tokens_per_day) {
+    throw ApiError(429,
+                   fmt::format("the {} tokens a day of this key are used up; {} s to the next day",
+                               call.key.tokens_per_day, UsageLedger::seconds_left_today()),
+                   {}, "insufficient_quota");
+  }
+  (this->*route.serve)(call);
 }
 
 const Service::Route& Service::find(const HttpRequest& request) const {
@@ -145,39 +147,77 @@ void Service::page(const Call& call) {
 }
 
 void Service::health(const Call& call) {
-  model();
+  if (!models_->started()) throw ApiError(503, "the model is being loaded", {}, "loading");
   send_json(*call.reply, {{"status", "ok"}});
 }
 
 void Service::metrics(const Call& call) {
-  call.reply->send({200, metrics_text(model().engine().metrics(), model().name()),
-                    "text/plain; version=0.0.4; charset=utf-8"});
+  std::vector<NamedMetrics> all;
+  for (const auto& view : models_->list()) {
+    if (view.model) all.push_back({view.name, view.model->engine().metrics()});
+  }
+  call.reply->send({200, metrics_text(all), "text/plain; version=0.0.4; charset=utf-8"});
 }
 
 void Service::models(const Call& call) {
-  ServedModel& m = model();
-  const TransformerConfig& config = m.stone().model->config();
-  const Json meta = {{"n_vocab", m.tokenizer().vocab_size()},
-                     {"n_ctx", m.engine().context()},
-                     {"n_ctx_train", config.max_positions},
-                     {"n_embd", config.hidden_size},
-                     {"n_params", m.parameter_count()}};
-  Json model = {{"id", m.name()},
-                {"object", "model"},
-                {"created", m.loaded_at()},
-                {"owned_by", "stepstone"},
-                {"max_model_len", m.engine().context()},
-                {"meta", meta}};
-  send_json(*call.reply, {{"object", "list"}, {"data", Json::array({std::move(model)})}});
+  Json list = Json::array();
+  for (const auto& view : models_->list()) {
+    Json json = {{"id", view.name},
+                 {"object", "model"},
+                 {"created", 0},
+                 {"owned_by", "stepstone"},
+                 {"status", {{"value", name_of(view.status)}}}};
+    if (view.status == ModelRegistry::Status::failed) json["status"]["error"] = view.error;
+    if (view.model) {
+      ServedModel& m = *view.model;
+      const TransformerConfig& config = m.stone().model->config();
+      json["created"] = m.loaded_at();
+      json["max_model_len"] = m.engine().context();
+      json["meta"] = {{"n_vocab", m.tokenizer().vocab_size()},
+                      {"n_ctx", m.engine().context()},
+                      {"n_ctx_train", config.max_positions},
+                      {"n_embd", config.hidden_size},
+                      {"n_params", m.parameter_count()}};
+    }
+    list.push_back(std::move(json));
+  }
+  send_json(*call.reply, {{"object", "list"}, {"data", std::move(list)}});
+}
+
+void Service::load(const Call& call) {
+  models_->load(get<std::string>(parse_body(call.request.body).json, "model", kRequest));
+  send_json(*call.reply, {{"success", true}});
+}
+
+void Service::unload(const Call& call) {
+  models_->unload(get<std::string>(parse_body(call.request.body).json, "model", kRequest));
+  send_json(*call.reply, {{"success", true}});
+}
+
+void Service::usage(const Call& call) {
+  Json days = Json::array();
+  for (const auto& [day, count] : ledger_.days_of(call.key.name)) {
+    days.push_back({{"day", day},
+                    {"requests", count.requests},
+                    {"input_tokens", count.input},
+                    {"output_tokens", count.output}});
+  }
+  const std::int64_t limit = call.key.tokens_per_day;
+  send_json(*call.reply, {{"name", call.key.name},
+                          {"tokens_today", ledger_.tokens_today(call.key.name)},
+                          {"tokens_per_day", limit > 0 ? Json(limit) : Json()},
+                          {"days", std::move(days)}});
 }
 
 template <typename E, typename... More>
 void Service::answer_chat(const Call& call, const RequestBody& body, const More&... more) {
-  ServedModel& m = model_for(body);
+  const auto model = model_for(body);
+  ServedModel& m = *model;
   ChatRequest chat = chat_request(body, m);
-  chat.options.request.key = call.holder;
+  chat.options.request.key = call.key.name;
   EngineRequest request = with_prompt(chat.options.request, chat.prompt, m.engine().context());
-  std::make_shared<E>(m, call.reply, std::move(chat), more...)->submit({std::move(request)});
+  std::make_shared<E>(m, call.reply, std::move(chat), more...)
+      ->submit({std::move(request)}, meter(call));
 }
 
 void Service::chat(const Call& call) {
@@ -192,7 +232,7 @@ void Service::messages(const Call& call) {
 void Service::count_tokens(const Call& call) {
   const std::string chat = chat_of_messages(parse_body(call.request.body), false);
   const RequestBody body = parse_body(chat);
-  send_json(*call.reply, {{"input_tokens", chat_request(body, model_for(body)).prompt.size()}});
+  send_json(*call.reply, {{"input_tokens", chat_request(body, *model_for(body)).prompt.size()}});
 }
 
 void Service::responses(const Call& call) {
@@ -203,22 +243,24 @@ void Service::responses(const Call& call) {
 
 void Service::completions(const Call& call) {
   const RequestBody body = parse_body(call.request.body);
-  ServedModel& m = model_for(body);
+  const auto model = model_for(body);
+  ServedModel& m = *model;
   TextOptions options = completion_options(body, m);
-  options.request.key = call.holder;
+  options.request.key = call.key.name;
   auto texts = prompts(body.json, "prompt", m.tokenizer());
   std::vector<EngineRequest> requests;
   for (const auto& prompt : texts) {
     requests.push_back(with_prompt(options.request, prompt, m.engine().context()));
   }
   std::make_shared<CompletionExchange>(m, call.reply, std::move(options), std::move(texts))
-      ->submit(std::move(requests));
+      ->submit(std::move(requests), meter(call));
 }
 
 void Service::embeddings(const Call& call) {
   const RequestBody parsed = parse_body(call.request.body);
   const Json& body = parsed.json;
-  ServedModel& m = model_for(parsed);
+  const auto model = model_for(parsed);
+  ServedModel& m = *model;
   const auto format = get_or<std::string>(body, "encoding_format", kRequest, "float");
   if (format != "float" && format != "base64") {
     throw ApiError(400, "encoding_format must be float or base64", "encoding_format");
@@ -230,19 +272,20 @@ void Service::embeddings(const Call& call) {
   }
   EngineRequest request;
   request.embed = true;
-  request.key = call.holder;
+  request.key = call.key.name;
   std::vector<EngineRequest> requests;
   for (auto& input : prompts(body, "input", m.tokenizer())) {
     requests.push_back(with_prompt(request, std::move(input), m.engine().context()));
   }
   std::make_shared<EmbeddingExchange>(m, call.reply, requests.size(), format == "base64")
-      ->submit(std::move(requests));
+      ->submit(std::move(requests), meter(call));
 }
 
 void Service::tokenize(const Call& call) {
   const RequestBody parsed = parse_body(call.request.body);
   const Json& body = parsed.json;
-  const Tokenizer& tokenizer = model_for(parsed).tokenizer();
+  const auto model = model_for(parsed);
+  const Tokenizer& tokenizer = model->tokenizer();
   const auto content = get<std::string>(body, "content", kRequest);
   std::vector<std::int32_t> ids;
   if (get_or<bool>(body, "add_special", kRequest, false) && tokenizer.bos()) {
@@ -258,14 +301,16 @@ void Service::tokenize(const Call& call) {
 void Service::detokenize(const Call& call) {
   const RequestBody parsed = parse_body(call.request.body);
   const Json& body = parsed.json;
-  const Tokenizer& tokenizer = model_for(parsed).tokenizer();
+  const auto model = model_for(parsed);
+  const Tokenizer& tokenizer = model->tokenizer();
   const auto ids = get<std::vector<std::int32_t>>(body, "tokens", kRequest);
   send_json(*call.reply, {{"content", to_utf8_lossy(tokenizer.decode(ids))}});
 }
 
 void Service::apply_template(const Call& call) {
   const RequestBody body = parse_body(call.request.body);
-  ServedModel& m = model_for(body);
+  const auto model = model_for(body);
+  ServedModel& m = *model;
   const auto ids = chat_request(body, m).prompt;
   send_json(*call.reply, {{"prompt", to_utf8_lossy(m.tokenizer().decode(ids))}});
 }

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "serve/api_keys.h"
+#include "serve/exchange.h"
 #include "serve/http_server.h"
+#include "serve/model_registry.h"
 #include "serve/request_fields.h"
 
 namespace stepstone {
@@ -16,16 +17,22 @@ struct ServiceOptions {
   // Answer only requests whose Host names this machine: keeps web sites from reaching a server
   // without keys through a name of theirs.
   bool local_names_only = true;
+  std::filesystem::path usage_file = {};  // empty: usage is counted until the end alone
 };
 
 class Service {
  public:
-  explicit Service(ServiceOptions options) : options_(std::move(options)) {}
+  explicit Service(ServiceOptions options)
+      : options_(std::move(options)), ledger_(options_.usage_file) {}
 
-  // Until then, all but /health, / and errors is 503. Once.
-  void set_model(std::unique_ptr<ServedModel> model);
-  // Ends what the model is doing; 503 again. Only when handle() is called no more.
-  void drop_model() { model_.reset(); }
+  // Begins to load the models (model_registry.h); until one is there, what needs one is 503. Once,
+  // before handle() is called.
+  void open(std::vector<ModelRegistry::Source> models, const EngineOptions& options,
+            ModelRegistry::OnLoaded on_loaded) {
+    models_ = std::make_unique<ModelRegistry>(std::move(models), options, std::move(on_loaded));
+  }
+  // Ends what the models are doing. Only when handle() is called no more.
+  void close() { models_.reset(); }
 
   // From several threads. What the client does wrong, it is told.
   void handle(HttpRequest request, const std::shared_ptr<HttpReply>& reply);
@@ -37,20 +44,22 @@ class Service {
   void dispatch(const HttpRequest& request, const std::shared_ptr<HttpReply>& reply);
   const Route& find(const HttpRequest& request) const;
   void check_origin(const HttpRequest& request) const;
-  ServedModel& model() const;
-  // 404 unless the field "model" names this model or is absent.
-  ServedModel& model_for(const RequestBody& body) const;
+  // The model that the field "model" names, the first where it is absent.
+  std::shared_ptr<ServedModel> model_for(const RequestBody& body) const;
 
   // A request that was let in.
   struct Call {
     const HttpRequest& request;
     const std::shared_ptr<HttpReply>& reply;
-    std::string holder;  // of the API key
+    const ApiKey& key;
   };
   void page(const Call& call);
   void health(const Call& call);
   void metrics(const Call& call);
   void models(const Call& call);
+  void load(const Call& call);
+  void unload(const Call& call);
+  void usage(const Call& call);
   void chat(const Call& call);
   void completions(const Call& call);
   void messages(const Call& call);
@@ -63,9 +72,11 @@ class Service {
   void tokenize(const Call& call);
   void detokenize(const Call& call);
   void apply_template(const Call& call);
+  Exchange::Meter meter(const Call& call);
+
   ServiceOptions options_;
-  mutable std::mutex mutex_;
-  std::unique_ptr<ServedModel> model_;
+  UsageLedger ledger_;  // outlives the models, which count in it
+  std::unique_ptr<ModelRegistry> models_;
 };
 
 }  // namespace stepstone

@@ -1,0 +1,62 @@
+#include "serve/api_keys.h"
+
+#include <gtest/gtest.h>
+
+#include "io/test_support.h"
+#include "serve/usage_ledger.h"
+
+namespace stepstone {
+namespace {
+
+TEST(ApiKeys, AreReadWithNamesAndQuotas) {
+  const testing::ScratchFolder folder;
+  testing::put(folder / "keys", "# keys\r\n\nabc\r\n def name=d tokens-per-day=7 \n");
+  const auto read = ApiKeys::read(folder / "keys");
+  ASSERT_EQ(read.size(), 2u);
+  EXPECT_EQ(read[1].secret, "def");
+  EXPECT_EQ(read[1].name, "d");
+  EXPECT_EQ(read[1].tokens_per_day, 7);
+  const ApiKeys keys(read);
+  // The first digits of `printf abc | sha256sum`.
+  EXPECT_EQ(keys.find("Bearer abc", "")->name, "key-ba7816bf8f01");
+  EXPECT_EQ(keys.find("", "def")->name, "d");
+  for (const char* wrong : {"", "ab", "abcd", "abd", "Bearer abc"}) {
+    EXPECT_EQ(keys.find("", wrong), nullptr) << wrong;
+  }
+  for (const char* bad :
+       {"", "# none", "a b", "a name=", "a tokens-per-day=0", "a tokens-per-day=-1",
+        "a tokens-per-day=x", "a tokens-per-day=99999999999999999999"}) {
+    testing::put(folder / "bad", bad);
+    EXPECT_THROW(ApiKeys::read(folder / "bad"), UsageError) << bad;
+  }
+  EXPECT_THROW(ApiKeys({{"a"}, {"a"}}), UsageError);
+  EXPECT_THROW(ApiKeys({{"a", "n"}, {"b", "n"}}), UsageError);
+  EXPECT_THROW(ApiKeys({{""}}), UsageError);
+  EXPECT_NE(ApiKeys().find("", ""), nullptr);
+}
+
+TEST(UsageLedger, AddsUpAndKeeps) {
+  const testing::ScratchFolder folder;
+  const auto file = folder / "usage.sqlite";
+  for (int round = 1; round <= 2; ++round) {
+    UsageLedger ledger(file), other(file);  // two processes may count in one file
+    ledger.add("ann", {1, 10, 5});
+    ledger.add("ann", {1, 1, 1});
+    other.add("ann", {1, 100, 0});
+    EXPECT_EQ(ledger.tokens_today("bob"), 0);
+    EXPECT_EQ(ledger.tokens_today("ann"), 17 + (round - 1) * 117);
+  }
+  const UsageLedger ledger(file);
+  const auto days = ledger.days_of("ann");
+  ASSERT_EQ(days.size(), 1u);
+  EXPECT_EQ(days.begin()->first.size(), std::string("2026-05-17").size());
+  EXPECT_EQ(days.begin()->second.requests, 6);
+  EXPECT_EQ(days.begin()->second.input, 222);
+  EXPECT_EQ(days.begin()->second.output, 12);
+  testing::put(folder / "text", "this is no database, but it is long enough to be looked at");
+  EXPECT_THROW(UsageLedger(folder / "text"), FormatError);
+  EXPECT_THROW(UsageLedger("/nowhere/usage"), FormatError);
+}
+
+}  // namespace
+}  // namespace stepstone

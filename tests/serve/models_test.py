@@ -1,0 +1,116 @@
+"""Several models in one server; keys, quotas and the count of usage; which routes want a key."""
+
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from api_test import CHAT, TEXT, hello
+from harness import Server, check, finish
+
+OPEN = {"/", "/style.css", "/chat.js", "/markdown.js", "/words.js", "/health"}
+
+
+def status_of(server, name):
+    return {m["id"]: m["status"]["value"] for m in server.get("/v1/models")[1]["data"]}[name]
+
+
+def wait_for(server, name, status):
+    deadline = time.monotonic() + 30
+    while (now := status_of(server, name)) != status:
+        if time.monotonic() > deadline:
+            return check(False, f"{name} is {now}, not {status}")
+        time.sleep(0.02)
+
+
+def test_models():
+    model = sys.argv[2]
+    with Server("-m", f"second={model}") as server:
+        names = [m["id"] for m in server.get("/models")[1]["data"]]
+        check(names == ["tiny", "second"], f"{names}")
+        answers = [server.post(CHAT, hello(**more))[1] for more in ({}, {"model": "tiny"}, {"model": "second"})]
+        check([a["model"] for a in answers] == ["tiny", "tiny", "second"], "the model that was asked for")
+        check(len({a["choices"][0]["message"]["content"] for a in answers}) == 1, "the same weights")
+        metrics = server.get("/metrics")[1]
+        for name in ("tiny", "second"):
+            check(f'vllm:num_requests_running{{model_name="{name}"}}' in metrics, f"metrics of {name}")
+        check(metrics.count("# TYPE vllm:num_requests_running gauge") == 1, "one head for all models")
+
+        check(server.post("/models/unload", {"model": "second"})[1] == {"success": True}, "unload")
+        wait_for(server, "second", "unloaded")
+        status, answer = server.post(CHAT, hello(model="second"))
+        check(status == 400 and answer["error"]["code"] == "model_not_loaded", f"{answer}")
+        check(server.post(CHAT, hello())[0] == 200, "the other one answers")
+        for path, name, expected in (("load", "tiny", 400), ("unload", "second", 400), ("load", "x", 404),
+                                     ("unload", "/etc", 404), ("load", 7, 400)):
+            check(server.post(f"/models/{path}", {"model": name})[0] == expected, f"{path} {name}")
+        check(server.post("/models/load", {"model": "second"})[0] == 200, "load")
+        wait_for(server, "second", "loaded")
+        check(server.post(CHAT, hello(model="second"))[1]["choices"] == answers[2]["choices"], "loaded again")
+        # A stream of a model that is taken away ends with an error; the server lives.
+        import threading
+        texts = []
+        body = {"prompt": "x", "max_tokens": 3900, "ignore_eos": True, "stream": True, "model": "second"}
+        thread = threading.Thread(target=lambda: texts.append(server.ask("POST", TEXT, body)[2].decode()))
+        thread.start()
+        while f'vllm:num_requests_running{{model_name="second"}} 1' not in server.get("/metrics")[1]:
+            time.sleep(0.005)
+        server.post("/models/unload", {"model": "second"})
+        thread.join(30)
+        check(texts and '"error"' in texts[0] and "[DONE]" not in texts[0], f"{texts[0][-200:] if texts else None}")
+        check(server.get("/health")[0] == 200, "the server lives")
+
+
+def test_every_route():
+    """All that the program's own table of routes holds, as its source lists them."""
+    source = (Path(__file__).parents[2] / "src" / "serve" / "service.cpp").read_text()
+    routes = re.findall(r'\{"(GET|POST)", "([^"]+)", Route::\w+, &Service::', source)
+    check(len(routes) > 20, f"only {len(routes)} routes found")
+    with Server("--api-key", "k") as server:
+        for method, path in routes:
+            status = server.ask(method, path, "{}" if method == "POST" else None)[0]
+            check((status == 200) if path in OPEN else (status == 401), f"{method} {path}: {status}")
+            status = server.ask(method, path, "{}" if method == "POST" else None, {"x-api-key": "k"})[0]
+            check(status in (200, 400), f"{method} {path} with the key: {status}")
+    return len(routes)
+
+
+def test_quotas():
+    with tempfile.TemporaryDirectory() as folder:
+        keys, usage = Path(folder, "keys"), Path(folder, "usage.sqlite")
+        keys.write_text("# who may\nsecret-a name=ann tokens-per-day=120\n\nsecret-b name=bob\nsecret-c\n")
+        flags = ("--api-key-file", str(keys), "--usage-file", str(usage))
+        ann, bob = {"x-api-key": "secret-a"}, {"Authorization": "Bearer secret-b"}
+        with Server(*flags) as server:
+            spent = 0
+            for _ in range(20):
+                status, answer = server.post(CHAT, hello(ignore_eos=True), headers=ann)
+                if status != 200:
+                    break
+                spent += answer["usage"]["total_tokens"]
+            check(status == 429 and answer["error"]["code"] == answer["error"]["type"] == "insufficient_quota",
+                  f"{answer}")
+            check(120 <= spent < 240, f"{spent} tokens of 120")
+            # Embeddings and many choices count too.
+            before = server.get("/usage", headers=bob)[1]["tokens_today"]
+            made = server.post(CHAT, hello(n=3, temperature=1), headers=bob)[1]["usage"]["total_tokens"]
+            made += server.post("/v1/embeddings", {"input": ["abc", "de"]}, headers=bob)[1]["usage"]["total_tokens"]
+            after = server.get("/usage", headers=bob)[1]
+            check(before == 0 and after["tokens_today"] == made, f"{after} {made}")
+            check(after["days"][0]["requests"] == 2 and after["tokens_per_day"] is None, f"{after}")
+            check(server.get("/usage", headers={"x-api-key": "secret-c"})[1]["name"].startswith("key-"), "a name")
+        with Server(*flags) as server:  # counted on after a restart
+            check(server.post(CHAT, hello(), headers=ann)[0] == 429, "the quota after a restart")
+            check(server.get("/usage", headers=ann)[1]["tokens_today"] == spent, "usage after a restart")
+            check(server.get("/usage", headers=bob)[1] == after, "usage after a restart")
+
+
+def main():
+    test_models()
+    routes = test_every_route()
+    test_quotas()
+    finish(f"several models; {routes} routes with and without a key; quotas and usage")
+
+
+main()
