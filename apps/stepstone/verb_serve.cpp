@@ -87,7 +87,7 @@ void run(ServeFlags flags) {
                  }
                });
   if (!local && open) put_note("warning: anyone who can reach this port can use the model\n");
-  put_out(fmt::format("listening on http://{}:{}\n",
+  put_out(fmt::format("listening on {}://{}:{}\n", flags.http.key_file.empty() ? "http" : "https",
                       (flags.http.host.find(':') != std::string::npos) ? "[" + flags.http.host + "]"
                                                                        : flags.http.host,
                       server.port()));
@@ -142,6 +142,9 @@ void add_serve(CLI::App& app) {
                    "File with one key per line, then, if wanted, name=NAME tokens-per-day=N");
   verb->add_option("--usage-file", flags->usage_file,
                    "SQLite file in which tokens are counted by key and day (default: in memory)");
+  verb->add_option("--ssl-cert-file", flags->http.certificate_file,
+                   "PEM file with the certificate and its chain: serve https");
+  verb->add_option("--ssl-key-file", flags->http.key_file, "PEM file with the certificate's key");
   add_engine_flags(*verb, *flags);
   verb->add_option("--timeout", flags->timeout_seconds, "Seconds for a whole answer")
       ->check(CLI::Range(0.1, 1e6))

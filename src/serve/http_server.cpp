@@ -1,7 +1,7 @@
 // The one file that includes Boost: its headers cost more to compile than all the rest.
 #include "serve/http_server.h"
 
-#include <sys/socket.h>
+#include <poll.h>
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
@@ -12,6 +12,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -58,6 +59,52 @@ std::string head_of(const HttpResponse& response, bool keep_alive, bool chunked,
   return head;
 }
 
+// A TCP connection, in the clear or, with `tls`, through TLS.
+class Stream {
+ public:
+  using executor_type = beast::tcp_stream::executor_type;
+
+  Stream(tcp::socket socket, asio::ssl::context* tls) : tcp_(std::move(socket)) {
+    if (tls != nullptr) tls_.emplace(tcp_, *tls);
+  }
+  executor_type get_executor() { return tcp_.get_executor(); }
+  beast::tcp_stream& lowest() { return tcp_; }
+  asio::ssl::stream<beast::tcp_stream&>* tls() { return tls_ ? &*tls_ : nullptr; }
+
+  template <typename Buffers, typename Token>
+  auto async_read_some(const Buffers& buffers, Token&& token) {
+    if (tls_) return tls_->async_read_some(buffers, std::forward<Token>(token));
+    return tcp_.async_read_some(buffers, std::forward<Token>(token));
+  }
+  template <typename Buffers, typename Token>
+  auto async_write_some(const Buffers& buffers, Token&& token) {
+    if (tls_) return tls_->async_write_some(buffers, std::forward<Token>(token));
+    return tcp_.async_write_some(buffers, std::forward<Token>(token));
+  }
+
+ private:
+  beast::tcp_stream tcp_;
+  std::optional<asio::ssl::stream<beast::tcp_stream&>> tls_;
+};
+
+std::unique_ptr<asio::ssl::context> tls_of(const HttpOptions& options) {
+  if (options.certificate_file.empty() && options.key_file.empty()) return nullptr;
+  require<UsageError>(!options.certificate_file.empty() && !options.key_file.empty(),
+                      "TLS needs both a certificate and its key");
+  using Context = asio::ssl::context;
+  auto tls = std::make_unique<Context>(Context::tls_server);
+  tls->set_options(Context::default_workarounds | Context::no_tlsv1 | Context::no_tlsv1_1);
+  const auto check = [](const std::string& file, const error_code& error) {
+    require<UsageError>(!error, "{}: cannot be used for TLS: {}", file, error.message());
+  };
+  error_code error;
+  tls->use_certificate_chain_file(options.certificate_file, error);
+  check(options.certificate_file, error);
+  tls->use_private_key_file(options.key_file, Context::pem, error);
+  check(options.key_file, error);
+  return tls;
+}
+
 int status_of(const error_code& error) {
   if (error == http::error::body_limit) return 413;
   if (error == http::error::header_limit) return 431;
@@ -77,6 +124,7 @@ class HttpServer::Impl {
       : options(std::move(options)),
         handler(std::move(handler)),
         error_body(std::move(error_body)),
+        tls(tls_of(this->options)),
         acceptor(io),
         drain_timer(io),
         workers(kWorkers) {
@@ -99,12 +147,14 @@ class HttpServer::Impl {
   void drain();
   void connection_closed(Connection* c) {
     connections.erase(c);
-    if (draining && connections.empty()) io.stop();
+    if (draining && busy == 0) io.stop();
   }
 
   HttpOptions options;
   HttpHandler handler;
   HttpErrorBody error_body;
+  std::unique_ptr<asio::ssl::context> tls;
+  std::size_t busy = 0;  // connections with a request in the works
   std::unordered_set<Connection*> connections;
   std::atomic<bool> draining = false;
   asio::io_context io{1};
@@ -116,7 +166,10 @@ class HttpServer::Impl {
 class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Impl& server, tcp::socket socket)
-      : server_(server), stream_(std::move(socket)), wake_(server.io) {}
+      : server_(server),
+        stream_(std::move(socket), server.tls.get()),
+        wake_(server.io),
+        read_limit_(server.io) {}
 
   asio::awaitable<void> serve();
   // At the end of draining: no request is in the works.
@@ -125,8 +178,8 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
   }
   void close() {
     error_code ignored;
-    stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
-    stream_.close();
+    stream_.lowest().socket().shutdown(tcp::socket::shutdown_both, ignored);
+    stream_.lowest().close();
     closed_ = true;
     wake_.cancel();
   }
@@ -169,7 +222,11 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
  private:
   using Parser = http::request_parser<http::string_body>;
 
+  asio::awaitable<bool> shake_hands();
+  asio::awaitable<void> part();
   asio::awaitable<bool> read(Parser& parser);
+  // Cancels the reading when the time is over; 0: no limit.
+  void limit_reading(std::chrono::milliseconds time);
   asio::awaitable<void> refuse(int status, std::string_view message);
   void begin(HttpRequest request);
   asio::awaitable<void> answer(HttpRequest request);
@@ -178,13 +235,15 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
   HttpRequest convert(Parser& parser);
 
   Impl& server_;
-  beast::tcp_stream stream_;
+  Stream stream_;
   beast::flat_buffer buffer_;
-  asio::steady_timer wake_;
+  asio::steady_timer wake_, read_limit_;
+  std::uint64_t limit_number_ = 0;
+  bool read_too_long_ = false;
   std::uint64_t turn_ = 0;  // number of the request being answered
   std::string unsent_;
   bool started_ = false, ended_ = false;  // of the answer
-  bool busy_ = false, closed_ = false;
+  bool busy_ = false, closed_ = false, shook_hands_ = false;
   bool keep_alive_ = true, chunked_ = true, head_only_ = false;
   std::function<void()> gone_;
 };
@@ -232,22 +291,62 @@ class HttpServer::Impl::Reply : public HttpReply {
 asio::awaitable<void> HttpServer::Impl::Connection::serve() {
   const auto self = shared_from_this();
   try {
-    while (!closed_ && !server_.draining) {
+    while (!closed_ && co_await shake_hands()) {
       Parser parser;
       if (!co_await read(parser)) break;
+      if (server_.draining) {
+        co_await refuse(503, "the server is shutting down");
+        break;
+      }
       HttpRequest request = convert(parser);
       busy_ = true;
+      ++server_.busy;
       co_await answer(std::move(request));
+      if (!keep_alive_ || server_.draining) break;
       busy_ = false;
-      if (!keep_alive_) break;
+      --server_.busy;
     }
+    if (!closed_) co_await part();
   } catch (const std::exception&) {
     // The connection failed: it ends here, and nothing else does.
   }
   if (gone_) std::exchange(gone_, nullptr)();
   ++turn_;
+  limit_reading({});
   close();
+  if (busy_) --server_.busy;
   server_.connection_closed(this);
+}
+
+asio::awaitable<bool> HttpServer::Impl::Connection::shake_hands() {
+  if (stream_.tls() == nullptr || std::exchange(shook_hands_, true)) co_return true;
+  error_code error;
+  stream_.lowest().expires_after(server_.options.head_time);
+  co_await stream_.tls()->async_handshake(asio::ssl::stream_base::server, into(error));
+  stream_.lowest().expires_never();
+  co_return !error;
+}
+
+// TLS wants to be told of the end.
+asio::awaitable<void> HttpServer::Impl::Connection::part() {
+  if (stream_.tls() == nullptr || !shook_hands_) co_return;
+  error_code error;
+  stream_.lowest().expires_after(std::chrono::seconds(1));
+  co_await stream_.tls()->async_shutdown(into(error));
+}
+
+void HttpServer::Impl::Connection::limit_reading(std::chrono::milliseconds time) {
+  const std::uint64_t number = ++limit_number_;
+  read_limit_.cancel();
+  if (time.count() == 0) return;
+  read_limit_.expires_after(time);
+  read_limit_.async_wait([this, number, weak = weak_from_this()](error_code error) {
+    const auto self = weak.lock();
+    if (error || !self || number != limit_number_) return;
+    read_too_long_ = true;
+    error_code ignored;
+    stream_.lowest().socket().cancel(ignored);
+  });
 }
 
 asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
@@ -256,13 +355,14 @@ asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
   parser.body_limit(o.max_body);
   error_code error;
   if (buffer_.size() == 0) {
-    stream_.expires_after(o.idle_time);
+    stream_.lowest().expires_after(o.idle_time);
     const std::size_t n = co_await stream_.async_read_some(buffer_.prepare(4096), into(error));
     if (error) co_return false;
     buffer_.commit(n);
   }
   // One deadline for the whole head: a client that sends a byte now and then gains nothing.
-  stream_.expires_after(o.head_time);
+  stream_.lowest().expires_never();
+  limit_reading(o.head_time);
   co_await http::async_read_header(stream_, buffer_, parser, into(error));
   if (!error && static_cast<std::size_t>(std::distance(parser.get().begin(), parser.get().end())) >
                     o.max_headers) {
@@ -274,13 +374,14 @@ asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
     co_await asio::async_write(stream_, asio::buffer(kContinue), into(error));
   }
   if (!error) {
-    stream_.expires_after(o.body_time);
+    limit_reading(o.body_time);
     co_await http::async_read(stream_, buffer_, parser, into(error));
   }
-  stream_.expires_never();
+  limit_reading({});
   if (!error) co_return true;
-  const int status = status_of(error);
+  const int status = read_too_long_ ? 408 : status_of(error);
   std::string message = "bad HTTP request: " + error.message();
+  if (status == 408) message = "the request took too long to arrive";
   if (status == 413) message = fmt::format("the body is larger than {} bytes", o.max_body);
   if (status != 0) co_await refuse(status, message);
   co_return false;
@@ -288,13 +389,15 @@ asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
 
 asio::awaitable<void> HttpServer::Impl::Connection::refuse(int status, std::string_view message) {
   HttpResponse response{status, server_.error_body(status, message)};
+  if (status == 503) response.headers["Retry-After"] = "1";
   const std::string bytes = head_of(response, false, false, true) + response.body;
   error_code error;
-  stream_.expires_after(server_.options.write_time);
+  stream_.lowest().expires_after(server_.options.write_time);
   co_await asio::async_write(stream_, asio::buffer(bytes), into(error));
-  stream_.socket().shutdown(tcp::socket::shutdown_send, error);
+  if (stream_.tls() != nullptr) co_return;
+  stream_.lowest().socket().shutdown(tcp::socket::shutdown_send, error);
   // Reads a little of what still comes: closing on unread data would take the answer back.
-  stream_.expires_after(std::chrono::seconds(2));
+  stream_.lowest().expires_after(std::chrono::seconds(2));
   std::size_t left = std::size_t{4} << 20;
   while (!error && left > 0) {
     buffer_.clear();
@@ -374,22 +477,28 @@ asio::awaitable<void> HttpServer::Impl::Connection::answer(HttpRequest request) 
 
 asio::awaitable<bool> HttpServer::Impl::Connection::send_unsent() {
   const std::string bytes = std::exchange(unsent_, {});
-  stream_.expires_after(server_.options.write_time);
+  stream_.lowest().expires_after(server_.options.write_time);
   error_code error;
   co_await asio::async_write(stream_, asio::buffer(bytes), into(error));
-  stream_.expires_never();
+  stream_.lowest().expires_never();
   co_return !error;
 }
 
 // Sees that the client went away while nothing is to be written.
 asio::awaitable<void> HttpServer::Impl::Connection::watch(std::uint64_t turn) {
   const auto self = shared_from_this();
-  error_code error;
-  co_await stream_.socket().async_wait(tcp::socket::wait_read, into(error));
-  if (turn != turn_ || ended_ || closed_) co_return;
-  char byte;
-  const auto n = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) close();
+  asio::steady_timer pause(server_.io);
+  while (true) {
+    error_code error;
+    co_await stream_.lowest().socket().async_wait(tcp::socket::wait_read, into(error));
+    if (turn != turn_ || ended_ || closed_) co_return;
+    pollfd state{stream_.lowest().socket().native_handle(), POLLRDHUP, 0};
+    if (::poll(&state, 1, 0) > 0) co_return close();
+    // Bytes of the next request, or of TLS itself: they wait until this one is answered.
+    pause.expires_after(std::chrono::milliseconds(250));
+    co_await pause.async_wait(into(error));
+    if (turn != turn_ || ended_ || closed_) co_return;
+  }
 }
 
 asio::awaitable<void> HttpServer::Impl::accept_all() {
@@ -420,14 +529,12 @@ asio::awaitable<void> HttpServer::Impl::accept_all() {
 
 void HttpServer::Impl::drain() {
   if (draining.exchange(true)) return io.stop();
-  error_code ignored;
-  acceptor.close(ignored);
   // Closing may end a connection's last reference, which takes it out of the set.
   const std::vector<Connection*> now(connections.begin(), connections.end());
   for (Connection* c : now) {
     if (connections.contains(c)) c->close_if_idle();
   }
-  if (connections.empty()) return io.stop();
+  if (busy == 0) return io.stop();
   drain_timer.expires_after(options.drain_time);
   drain_timer.async_wait([this](error_code error) {
     if (!error) io.stop();
@@ -458,6 +565,8 @@ void HttpServer::run(bool signals) {
   }
   asio::co_spawn(impl_->io, impl_->accept_all(), asio::detached);
   impl_->io.run();
+  error_code ignored;
+  impl_->acceptor.close(ignored);
   impl_->workers.join();
 }
 

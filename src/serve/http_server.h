@@ -16,6 +16,8 @@ namespace stepstone {
 struct HttpOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8080;  // 0: any free one
+  // PEM files: the certificate with its chain, and its key. Both empty: no TLS.
+  std::string certificate_file, key_file;
   std::size_t max_head = 16 << 10;
   std::size_t max_headers = 100;
   std::size_t max_body = 16 << 20;
@@ -62,19 +64,19 @@ class HttpReply {
 };
 
 using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpReply>)>;
-// The body of an error that the server itself answers with (400, 413, 431, 500, 503, 504).
+// The body of an error that the server itself answers with (400, 408, 413, 431, 500, 503, 504).
 using HttpErrorBody = std::function<std::string(int status, std::string_view message)>;
 
 class HttpServer {
  public:
-  // Binds and listens. Throws IoError.
+  // Binds and listens. Throws IoError, UsageError for a certificate or key that cannot be used.
   HttpServer(HttpOptions options, HttpHandler handler, HttpErrorBody error_body);
   ~HttpServer();
 
   std::uint16_t port() const;
-  // Serves until stop() or, with `signals`, SIGINT or SIGTERM; then takes no more requests, lets
-  // what runs end within drain_time, and returns. A second signal ends at once. When this returns,
-  // the handler is called no more; replies must be gone before the server is.
+  // Serves until stop() or, with `signals`, SIGINT or SIGTERM; then answers new requests with 503,
+  // lets what runs end within drain_time, and returns. A second signal ends at once. When this
+  // returns, the handler is called no more; replies must be gone before the server is.
   void run(bool signals);
   // From any thread.
   void stop();

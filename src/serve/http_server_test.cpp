@@ -128,7 +128,7 @@ TEST_F(HttpServerTest, AHeadThatTricklesInIsCutOff) {
       std::this_thread::sleep_for(100ms);
     }
   });
-  EXPECT_EQ(slow.read_all(), "");
+  EXPECT_THAT(slow.read_all(), StartsWith("HTTP/1.1 408"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
   trickle.join();
 }
@@ -201,12 +201,12 @@ TEST_F(HttpServerTest, AnAnswerThatTakesTooLongAndAnExceptionAreErrors) {
   EXPECT_THAT(thrown.read_all(), HasSubstr("500 why"));
 }
 
-TEST_F(HttpServerTest, DrainsWhatRunsAndTakesNoMore) {
+TEST_F(HttpServerTest, DrainsWhatRunsAndRefusesWhatIsNew) {
   std::atomic<int> begun = 0;
   std::thread late;
   start([&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
     late = std::thread([reply] {
-      std::this_thread::sleep_for(200ms);
+      std::this_thread::sleep_for(1s);
       reply->send({200, "late but whole"});
     });
     ++begun;
@@ -216,10 +216,15 @@ TEST_F(HttpServerTest, DrainsWhatRunsAndTakesNoMore) {
   busy.send("GET / HTTP/1.1\r\n\r\n");
   while (begun == 0) std::this_thread::sleep_for(1ms);
   server->stop();
+  EXPECT_EQ(idle.read_all(), "");  // draining has begun
+  Client fresh(port);
+  fresh.send("GET /health HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(fresh.read_to("shutting down"), StartsWith("HTTP/1.1 503"));
   EXPECT_THAT(busy.read_all(), HasSubstr("late but whole"));
-  EXPECT_EQ(idle.read_all(), "");
-  EXPECT_FALSE(Client(port).connected());
   late.join();
+  thread.join();
+  EXPECT_FALSE(Client(port).connected());
+  thread = std::thread([] {});  // for TearDown
 }
 
 }  // namespace

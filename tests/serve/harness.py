@@ -29,7 +29,7 @@ class Server:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True)
         line = self.process.stdout.readline()
-        if not line.startswith("listening on http://"):
+        if not line.startswith("listening on http"):
             sys.exit(f"no address: {line}{self.process.stderr.read()}")
         self.url = line.split()[-1]
         self.port = int(self.url.rsplit(":", 1)[1])
@@ -59,9 +59,12 @@ class Server:
             assert time.monotonic() < deadline, "the model is not loaded after 60 s"
             time.sleep(0.02)
 
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
     def ask(self, method, path, body=None, headers=None):
         """Status, headers and text of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self.connect()
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
         connection.request(method, path, body, {**self.headers, **(headers or {})})

@@ -87,15 +87,25 @@ async def leave(server):
 
 async def drain(server):
     """SIGTERM: what runs ends whole, and the server after it."""
-    tasks = [asyncio.create_task(read_stream(server.port, f"last words {i}", 100)) for i in range(20)]
-    while await asyncio.to_thread(server.metric, "vllm:num_requests_running") == 0:
+    tasks = [asyncio.create_task(read_stream(server.port, f"last words {i}", 1500)) for i in range(20)]
+    while sum([await asyncio.to_thread(server.metric, f"vllm:num_requests_{what}")
+               for what in ("running", "waiting")]) < len(tasks):  # all have arrived
         await asyncio.sleep(0.005)
-    await asyncio.sleep(0.05)
     server.stopping = True
     server.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.05)
+    refused = 0
+    while not all(task.done() for task in tasks):
+        try:
+            status = (await asyncio.to_thread(server.ask, "GET", "/health"))[0]
+        except OSError:
+            break  # it is over
+        check(status == 503, f"/health while draining: {status}")
+        refused += 1
+    check(refused > 0, "nothing was asked while draining")
     for task in tasks:
-        status, _, done = await task
-        check(status == 200 and done, "a stream was cut by SIGTERM")
+        status, text, done = await task
+        check(status == 200 and done, f"a stream was cut by SIGTERM: {status} {len(text)}")
     for _ in range(200):  # the signal may be on its way yet
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)
