@@ -1,5 +1,6 @@
 // stepstone data synth|stats|tokenize
 #include <cstdio>
+#include <optional>
 
 #include "data/stats.h"
 #include "data/synth_files.h"
@@ -90,6 +91,7 @@ void add_stats(CLI::App& data) {
 struct TokenizeFlags {
   std::vector<std::string> paths;
   std::string tokenizer, out;
+  double val_fraction = 0;
 };
 
 void run_tokenize(const TokenizeFlags& flags) {
@@ -98,12 +100,19 @@ void run_tokenize(const TokenizeFlags& flags) {
   options.vocab_size = tokenizer.vocab_size();
   options.tokenizer_hash = tokenizer_hash(tokenizer);
   options.mask = true;
-  ShardWriter writer(flags.out, options);
+  const std::filesystem::path out = flags.out;
+  const bool split = flags.val_fraction > 0;
+  ShardWriter train(split ? out / "train" : out, options);
+  std::optional<ShardWriter> val;
+  if (split) val.emplace(out / "val", options);
   DocumentReader reader(find_corpus_files(flags.paths));
-  tokenize_corpus(reader, tokenizer, {}, writer);
-  writer.finish();
-  fmt::print(stderr, "{}: {} documents, {} tokens\n", flags.out, writer.documents(),
-             writer.tokens());
+  tokenize_corpus(reader, tokenizer, {.val_fraction = flags.val_fraction}, train,
+                  val ? &*val : nullptr);
+  tokenizer.save(train.path());  // so that the folder says what its numbers mean
+  if (val && val->tokens() > 0) val->finish();
+  train.finish();
+  fmt::print(stderr, "{}: {} documents, {} tokens{}\n", flags.out, train.documents(),
+             train.tokens(), val ? fmt::format("; {} tokens for validation", val->tokens()) : "");
 }
 
 void add_tokenize(CLI::App& data) {
@@ -112,6 +121,9 @@ void add_tokenize(CLI::App& data) {
   verb->add_option("paths", flags->paths, "Files, folders or globs")->required();
   verb->add_option("--tokenizer", flags->tokenizer, "tokenizer.json or a model folder")->required();
   verb->add_option("-o,--out", flags->out, "Folder for the shards")->required();
+  verb->add_option("--val-fraction", flags->val_fraction,
+                   "Share of the documents, by a hash of each, for a part val/ beside train/")
+      ->check(CLI::Range(0.0, 0.9));
   verb->callback([flags] { run_tokenize(*flags); });
 }
 

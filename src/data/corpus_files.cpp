@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "data/readers.h"
+#include "data/shards.h"
 #include "io/paths.h"
 
 namespace fs = std::filesystem;
@@ -22,6 +23,9 @@ bool is_corpus_file(const fs::path& path) {
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
 std::vector<fs::path> files_below(const fs::path& folder) {
+  require<UsageError>(!is_token_folder(folder),
+                      "{}: holds tokens, which only `train` takes; texts are needed here",
+                      folder.string());
   std::vector<fs::path> out;
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error), end;

@@ -200,6 +200,10 @@ bool is_shard_folder(const std::filesystem::path& folder) {
   }
 }
 
+bool is_token_folder(const std::filesystem::path& folder) {
+  return is_shard_folder(folder) || is_shard_folder(folder / "train");
+}
+
 ShardWriter::ShardWriter(std::filesystem::path folder, const TokenShardOptions& options)
     : folder_(checked_target(std::move(folder))), options_(options) {
   require<UsageError>(options.vocab_size > 0 && options.vocab_size <= std::int64_t{1} << 31,

@@ -58,6 +58,8 @@ class ShardWriter {
            std::span<const std::uint8_t> mask = {});
   void finish();
 
+  // Where it is written until finish(): what else is put there belongs to the dataset.
+  const std::filesystem::path& path() const { return folder_.path(); }
   bool has_mask() const { return options_.mask; }
   // Added so far.
   std::int64_t tokens() const { return total_tokens_ + static_cast<std::int64_t>(tokens_.size()); }
@@ -108,6 +110,8 @@ OpenedShards open_shards(const std::filesystem::path& folder,
 
 // True when `folder` holds a dataset's index.json.
 bool is_shard_folder(const std::filesystem::path& folder);
+// That, or a folder whose parts train/ and val/ (if there is one) are datasets.
+bool is_token_folder(const std::filesystem::path& folder);
 
 // FormatError unless the dataset was made with this tokenizer.
 void require_tokenizer(const OpenedShards& shards, const std::filesystem::path& folder,

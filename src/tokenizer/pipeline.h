@@ -13,6 +13,8 @@
 
 namespace stepstone {
 
+struct SentencePieceModel;
+
 struct Pipeline {
   std::vector<TextStep> text_steps;
   std::vector<PieceStep> piece_steps;
@@ -25,6 +27,8 @@ struct Pipeline {
 
   // The JSON of the file that it came from, to be written back; empty for other formats.
   std::string source;
+  // The SentencePiece model that it came from, if any (save_sentencepiece.h).
+  std::shared_ptr<const SentencePieceModel> sentencepiece;
 
   // Appends the tokens of `text`; bytes that are not UTF-8 count as U+FFFD. `at_start`: the text is
   // the beginning of the whole input.

@@ -3,6 +3,7 @@
 #include "io/json.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/pipeline.h"
+#include "tokenizer/save_sentencepiece.h"
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/tokenizer_model.h"
 
@@ -88,10 +89,13 @@ Json pre_tokenizer(const TokenizerModel& model) {
 
 // The file that the tokenizer came from, with its added tokens as they are now.
 std::string pipeline_json(const TokenizerModel& model) {
-  const std::string& source = model.pipeline->source;
-  require<UsageError>(!source.empty(), "this tokenizer cannot be saved as tokenizer.json");
-  Json root = parse_json(source, "tokenizer.json");
-  Json& list = root["added_tokens"] = Json::array();
+  const Pipeline& pipeline = *model.pipeline;
+  require<UsageError>(!pipeline.source.empty() || pipeline.sentencepiece != nullptr,
+                      "this tokenizer cannot be saved as tokenizer.json");
+  auto root = pipeline.source.empty()
+                  ? sentencepiece_json(*pipeline.sentencepiece)
+                  : nlohmann::ordered_json(parse_json(pipeline.source, "tokenizer.json"));
+  auto& list = root["added_tokens"] = nlohmann::ordered_json::array();
   for (const AddedToken& token : model.added) {
     list.push_back({{"id", token.id},
                     {"content", token.content},
@@ -101,7 +105,7 @@ std::string pipeline_json(const TokenizerModel& model) {
                     {"normalized", token.normalized},
                     {"special", token.special}});
   }
-  return dump_json(root, 1) + "\n";
+  return root.dump(1) + "\n";
 }
 
 std::string config_json(const TokenizerModel& model) {

@@ -239,33 +239,6 @@ TextStep normalizer_step(const Model& model, const std::string& file,
   };
 }
 
-// Every way to make a piece of two others; the higher a piece's score, the lower its rank.
-std::vector<SymbolMerge> merges_of(const std::vector<std::string>& tokens,
-                                   const std::vector<Piece>& pieces) {
-  std::unordered_map<std::string_view, std::int32_t> ids;
-  std::vector<float> scores;
-  for (std::size_t id = 0; id < tokens.size(); ++id) {
-    if (tokens[id].empty() || pieces[id].type == PieceType::user_defined) continue;
-    ids.emplace(tokens[id], static_cast<std::int32_t>(id));
-    scores.push_back(pieces[id].score);
-  }
-  std::sort(scores.begin(), scores.end(), std::greater<>());
-  scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
-  std::vector<SymbolMerge> merges;
-  for (const auto& [token, id] : ids) {
-    const auto place = std::lower_bound(
-        scores.begin(), scores.end(), pieces[static_cast<std::size_t>(id)].score, std::greater<>());
-    for (std::size_t cut = 1; cut < token.size(); ++cut) {
-      if ((token[cut] & 0xC0) == 0x80) continue;
-      const auto left = ids.find(token.substr(0, cut)), right = ids.find(token.substr(cut));
-      if (left == ids.end() || right == ids.end()) continue;
-      merges.push_back(
-          {left->second, right->second, id, static_cast<std::uint32_t>(place - scores.begin())});
-    }
-  }
-  return merges;
-}
-
 bool is_tag(std::string_view text) {
   return text.size() > 2 && ((text.front() == '<' && text.back() == '>') ||
                              (text.front() == '[' && text.back() == ']'));
@@ -299,7 +272,7 @@ std::unique_ptr<const SubwordModel> subword_model(const Model& model, const std:
   }
   SymbolBpe::Options options;
   options.unknowns = std::move(unknowns);
-  return std::make_unique<SymbolBpe>(tokens, merges_of(tokens, model.pieces), user_defined,
+  return std::make_unique<SymbolBpe>(tokens, sentencepiece_merges(model, tokens), user_defined,
                                      std::move(options));
 }
 
@@ -311,6 +284,34 @@ std::string decoded(const Piece& piece, bool control) {
 }
 
 }  // namespace
+
+// The higher a piece's score, the lower the rank of its merges.
+std::vector<SymbolMerge> sentencepiece_merges(const SentencePieceModel& model,
+                                              const std::vector<std::string>& tokens) {
+  const std::vector<Piece>& pieces = model.pieces;
+  std::unordered_map<std::string_view, std::int32_t> ids;
+  std::vector<float> scores;
+  for (std::size_t id = 0; id < tokens.size(); ++id) {
+    if (tokens[id].empty() || pieces[id].type == PieceType::user_defined) continue;
+    ids.emplace(tokens[id], static_cast<std::int32_t>(id));
+    scores.push_back(pieces[id].score);
+  }
+  std::sort(scores.begin(), scores.end(), std::greater<>());
+  scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
+  std::vector<SymbolMerge> merges;
+  for (const auto& [token, id] : ids) {
+    const auto place = std::lower_bound(
+        scores.begin(), scores.end(), pieces[static_cast<std::size_t>(id)].score, std::greater<>());
+    for (std::size_t cut = 1; cut < token.size(); ++cut) {
+      if ((token[cut] & 0xC0) == 0x80) continue;
+      const auto left = ids.find(token.substr(0, cut)), right = ids.find(token.substr(cut));
+      if (left == ids.end() || right == ids.end()) continue;
+      merges.push_back(
+          {left->second, right->second, id, static_cast<std::uint32_t>(place - scores.begin())});
+    }
+  }
+  return merges;
+}
 
 std::shared_ptr<TokenizerModel> read_sentencepiece(const std::filesystem::path& path) {
   return build_sentencepiece(read_model(read_file(path), path.string()), path.string());
@@ -345,6 +346,7 @@ std::shared_ptr<TokenizerModel> build_sentencepiece(const SentencePieceModel& re
   pipeline->model = subword_model(read, file, tokens, user_defined);
   pipeline->strip_start = std::string(1, ' ');
   pipeline->strip_start_count = read.add_prefix || read.remove_spaces ? 1 : 0;
+  pipeline->sentencepiece = std::make_shared<const SentencePieceModel>(read);
   model->pipeline = std::move(pipeline);
   model->index_added();
   const auto role = [&](std::uint64_t id) -> std::optional<std::int32_t> {

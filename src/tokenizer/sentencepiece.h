@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/subword.h"
 #include "tokenizer/tokenizer_model.h"
 
 namespace stepstone {
@@ -32,6 +33,10 @@ struct SentencePieceModel {
   std::string charsmap;
   bool add_prefix = true, remove_spaces = true, escape_spaces = true;
 };
+
+// Every way to make a piece of two others, for a model of type BPE. `tokens`: what text may give.
+std::vector<SymbolMerge> sentencepiece_merges(const SentencePieceModel& model,
+                                              const std::vector<std::string>& tokens);
 
 // Throws FormatError(file, field).
 std::shared_ptr<TokenizerModel> build_sentencepiece(const SentencePieceModel& model,

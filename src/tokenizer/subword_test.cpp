@@ -105,6 +105,35 @@ TEST(Subword, ASavedFileGivesTheSame) {
   }
 }
 
+TEST(Subword, ASentencePieceModelIsSavedAsJson) {
+  int saved = 0;
+  for (const auto& [name, one] : golden()["sentencepiece"].items()) {
+    Tokenizer tokenizer = load_text(from_base64(one["model"]), "tokenizer.model");
+    const std::int32_t end = tokenizer.add_special("<|new|>");
+    const testing::ScratchFolder folder;
+    try {
+      tokenizer.save(folder.path());
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("user-defined")) << name;
+      EXPECT_EQ(folder.listing(), "");
+      continue;
+    }
+    ++saved;
+    const Tokenizer copy = Tokenizer::load(folder.path());
+    expect_ids(copy, one["ids"], name);
+    EXPECT_EQ(copy.encode_with_specials("<|new|>"), std::vector<std::int32_t>{end});
+    EXPECT_EQ(copy.bos(), tokenizer.bos()) << name;
+    EXPECT_EQ(copy.eos(), tokenizer.eos()) << name;
+    for (const Json& ids : one["ids"]) {
+      const std::vector<std::int32_t> list = ids;
+      // SentencePiece shows unknown characters as " ⁇ ", where the file can only name the token.
+      if (std::find(list.begin(), list.end(), 0) != list.end()) continue;
+      EXPECT_EQ(copy.decode(list), tokenizer.decode(list)) << name;
+    }
+  }
+  EXPECT_GE(saved, 2);
+}
+
 TEST(Subword, TextSpellsNoControlToken) {
   for (const auto& [name, one] : golden()["tokenizers"].items()) {
     const Tokenizer tokenizer = load_text(one["tokenizer"].dump());

@@ -3,7 +3,9 @@
 #include "data/readers.h"
 #include "data/shards.h"
 #include "data/tokenize.h"
+#include "io/atomic_folder.h"
 #include "io/hash.h"
+#include "io/paths.h"
 #include "tokenizer/train_bpe.h"
 
 namespace stepstone {
@@ -55,14 +57,64 @@ Tokenizer train_tokenizer(const TokenizerRecipe& recipe, const std::vector<fs::p
   return tokenizer;
 }
 
-Tokenizer make_tokenizer(const Recipe& recipe, const std::vector<fs::path>& files,
+// One path of a mixture, or all texts together where there are no weights.
+struct Source {
+  std::vector<fs::path> texts;
+  fs::path tokens;    // a token folder instead
+  double weight = 0;  // 0: as many as its tokens
+};
+
+std::vector<Source> find_sources(const DataRecipe& data) {
+  std::vector<Source> sources;
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < data.paths.size(); ++i) {
+    const fs::path path = expand_home(data.paths[i]);
+    const double weight = data.weights.empty() ? 0 : data.weights[i];
+    if (is_token_folder(path)) {
+      sources.push_back({{}, path, weight});
+    } else if (data.weights.empty()) {
+      texts.push_back(data.paths[i]);
+    } else {
+      sources.push_back({find_corpus_files(std::span(&data.paths[i], 1)), {}, weight});
+    }
+  }
+  if (!texts.empty()) sources.insert(sources.begin(), Source{find_corpus_files(texts), {}, 0});
+  return sources;
+}
+
+std::vector<fs::path> texts_in(const std::vector<Source>& sources) {
+  std::vector<fs::path> files;
+  for (const Source& source : sources) {
+    files.insert(files.end(), source.texts.begin(), source.texts.end());
+  }
+  return files;
+}
+
+// Where the first dataset among the sources keeps its tokenizer; empty without one.
+fs::path tokenizer_of_tokens(const std::vector<Source>& sources) {
+  for (const Source& source : sources) {
+    if (source.tokens.empty()) continue;
+    for (const fs::path& place : {source.tokens, source.tokens / "train"}) {
+      if (fs::exists(place / "tokenizer.json")) return place;
+    }
+    throw UsageError(
+        fmt::format("{}: holds no tokenizer.json; name it by tokenizer.kind=file tokenizer.path=…",
+                    source.tokens.string()));
+  }
+  return {};
+}
+
+Tokenizer make_tokenizer(const Recipe& recipe, const std::vector<Source>& sources,
                          const fs::path& run) {
   const TokenizerRecipe& t = recipe.tokenizer;
   if (fs::exists(run / "tokenizer.json")) return Tokenizer::load(run);
-  Tokenizer tokenizer = t.kind == "file"    ? Tokenizer::load(t.path)
-                        : t.kind == "char"  ? Tokenizer::characters(all_text(files))
-                        : t.kind == "bytes" ? Tokenizer::bytes()
-                                            : train_tokenizer(t, files);
+  const fs::path with_tokens = t.kind == "file" ? fs::path() : tokenizer_of_tokens(sources);
+  const auto files = texts_in(sources);
+  Tokenizer tokenizer = t.kind == "file"       ? Tokenizer::load(t.path)
+                        : !with_tokens.empty() ? Tokenizer::load(with_tokens)
+                        : t.kind == "char"     ? Tokenizer::characters(all_text(files))
+                        : t.kind == "bytes"    ? Tokenizer::bytes()
+                                               : train_tokenizer(t, files);
   tokenizer.save(run);
   return tokenizer;
 }
@@ -72,14 +124,33 @@ struct Split {
   Dataset validation;
 };
 
-// One stream cut into training and validation at a place, as nanoGPT does it.
-Split make_windows(const Recipe& recipe, const std::vector<fs::path>& files,
-                   const Tokenizer& tokenizer) {
+Dataset open_part(const fs::path& folder, const Tokenizer& tokenizer) {
+  OpenedShards shards = open_shards(folder);
+  require_tokenizer(shards, folder, tokenizer_hash(tokenizer), tokenizer.vocab_size());
+  return shards.dataset;
+}
+
+Dataset one_stream(const std::vector<Source>& sources, const Tokenizer& tokenizer) {
+  if (sources.size() == 1 && is_shard_folder(sources[0].tokens)) {
+    return open_part(sources[0].tokens, tokenizer);
+  }
+  for (const Source& source : sources) {
+    require<UsageError>(source.tokens.empty(),
+                        "{}: data.mode \"windows\" takes texts, or one folder of tokens that was "
+                        "made without a validation part",
+                        source.tokens.string());
+  }
   std::vector<std::int32_t> ids;
-  tokenizer.encode_append(all_text(files), ids);
-  const Dataset all = Dataset::from_tokens(ids);
+  tokenizer.encode_append(all_text(texts_in(sources)), ids);
+  return Dataset::from_tokens(ids);
+}
+
+// One stream cut into training and validation at a place, as nanoGPT does it.
+Split make_windows(const Recipe& recipe, const std::vector<Source>& sources,
+                   const Tokenizer& tokenizer) {
+  const Dataset all = one_stream(sources, tokenizer);
   const auto cut =
-      static_cast<std::int64_t>(static_cast<double>(ids.size()) * (1 - recipe.data.val_fraction));
+      static_cast<std::int64_t>(static_cast<double>(all.tokens()) * (1 - recipe.data.val_fraction));
   const std::int64_t val_tokens = recipe.data.val_tokens;
   std::int64_t end = all.tokens();
   if (val_tokens > 0) end = std::min(end, cut + val_tokens + 1);
@@ -111,16 +182,10 @@ void make_shards(const std::vector<fs::path>& files, const fs::path& folder,
   all.finish();
 }
 
-Dataset open_part(const fs::path& folder, const Tokenizer& tokenizer) {
-  OpenedShards shards = open_shards(folder);
-  require_tokenizer(shards, folder, tokenizer_hash(tokenizer), tokenizer.vocab_size());
-  return shards.dataset;
-}
-
 // Training and validation part of one source. A corpus of a few long documents is cut near its end.
 std::pair<Dataset, Dataset> open_source(const fs::path& folder, const Tokenizer& tokenizer,
                                         double val_fraction) {
-  const Dataset train = open_part(folder / "train", tokenizer);
+  const Dataset train = open_part(is_shard_folder(folder) ? folder : folder / "train", tokenizer);
   if (is_shard_folder(folder / "val")) return {train, open_part(folder / "val", tokenizer)};
   const auto cut =
       static_cast<std::int64_t>(static_cast<double>(train.tokens()) * (1 - val_fraction));
@@ -136,23 +201,40 @@ Dataset head(const Dataset& dataset, std::int64_t tokens) {
   return dataset.slice(0, std::max<std::int64_t>(2, tokens));
 }
 
-Split make_documents(const Recipe& recipe, const std::vector<fs::path>& files,
+Split make_documents(const Recipe& recipe, const std::vector<Source>& sources,
                      const Tokenizer& tokenizer, const fs::path& run,
                      const TokenizeOptions& tokenize) {
   const DataRecipe& data = recipe.data;
-  // With weights each path is a dataset of its own, without them all are one.
-  const std::size_t sources = data.weights.empty() ? 1 : data.paths.size();
   Split split{{}, Dataset::from_tokens(std::vector<std::int32_t>{0})};
-  for (std::size_t i = 0; i < sources; ++i) {
-    const auto folder = run / "data" / std::to_string(i);
-    const auto mine =
-        data.weights.empty() ? files : find_corpus_files(std::span(&data.paths[i], 1));
-    make_shards(mine, folder, tokenizer, tokenize);
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    fs::path folder = sources[i].tokens;
+    if (folder.empty()) {
+      folder = run / "data" / std::to_string(i);
+      make_shards(sources[i].texts, folder, tokenizer, tokenize);
+    }
     auto [train, validation] = open_source(folder, tokenizer, data.val_fraction);
-    split.train.push_back({std::move(train), data.weights.empty() ? 1.0 : data.weights[i]});
+    // Alone, or as one of several without weights: by size.
+    const double weight = sources.size() == 1 ? 1
+                          : sources[i].weight == 0 && data.weights.empty()
+                              ? static_cast<double>(train.tokens())
+                              : sources[i].weight;
+    split.train.push_back({std::move(train), weight});
     if (i == 0) split.validation = head(validation, data.val_tokens);
   }
   return split;
+}
+
+Json hashes_of(const std::vector<Source>& sources) {
+  Json hashes = Json::object();
+  for (const fs::path& file : texts_in(sources)) hashes[file.string()] = hash_file(file).hex();
+  for (const Source& source : sources) {
+    if (source.tokens.empty()) continue;
+    for (const char* part : {".", "train", "val"}) {
+      const auto manifest = (source.tokens / part / kManifestName).lexically_normal();
+      if (fs::exists(manifest)) hashes[manifest.string()] = hash_file(manifest).hex();
+    }
+  }
+  return hashes;
 }
 
 }  // namespace
@@ -171,23 +253,32 @@ SamplerOptions Corpus::sampling(const Recipe& recipe) const {
 Corpus prepare_corpus(const Recipe& recipe, const fs::path& run, const Tokenizer* given,
                       std::string_view chat_template) {
   const DataRecipe& data = recipe.data;
-  require<UsageError>(!data.paths.empty(),
-                      "data.paths: name files, folders or globs there, or use --data");
-  require<UsageError>(data.weights.empty() || data.weights.size() == data.paths.size(),
-                      "data.weights: {} weights for {} paths", data.weights.size(),
-                      data.paths.size());
-  const auto files = find_corpus_files(data.paths);
-  const Tokenizer tokenizer = given ? *given : make_tokenizer(recipe, files, run);
+  check_corpus(data);
+  const std::vector<Source> sources = find_sources(data);
+  if (!chat_template.empty()) {
+    for (const Source& source : sources) {
+      require<UsageError>(source.tokens.empty(), "{}: holds tokens; chats are tuned on as text",
+                          source.tokens.string());
+    }
+  }
+  const Tokenizer tokenizer = given ? *given : make_tokenizer(recipe, sources, run);
   TokenizeOptions tokenize;
   tokenize.val_fraction = data.val_fraction;
   if (!chat_template.empty()) {
     tokenize.chat = ChatTemplate(tokenizer, chat_template, "chat_template.jinja");
   }
-  Split split = data.mode == "windows" ? make_windows(recipe, files, tokenizer)
-                                       : make_documents(recipe, files, tokenizer, run, tokenize);
-  Json sources = Json::object();
-  for (const fs::path& file : files) sources[file.string()] = hash_file(file).hex();
-  return {tokenizer, std::move(split.train), std::move(split.validation), std::move(sources)};
+  Split split = data.mode == "windows" ? make_windows(recipe, sources, tokenizer)
+                                       : make_documents(recipe, sources, tokenizer, run, tokenize);
+  return {tokenizer, std::move(split.train), std::move(split.validation), hashes_of(sources)};
+}
+
+void check_corpus(const DataRecipe& data) {
+  require<UsageError>(!data.paths.empty(),
+                      "data.paths: name files, folders or globs there, or use --data");
+  require<UsageError>(data.weights.empty() || data.weights.size() == data.paths.size(),
+                      "data.weights: {} weights for {} paths", data.weights.size(),
+                      data.paths.size());
+  find_sources(data);
 }
 
 }  // namespace stepstone

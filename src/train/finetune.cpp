@@ -2,6 +2,7 @@
 
 #include "stone/stone.h"
 #include "tokenizer/chat_template.h"
+#include "train/memory_forecast.h"
 #include "train/run_session.h"
 
 namespace stepstone {
@@ -54,6 +55,7 @@ TrainOutcome finetune(const FinetuneRequest& request) {
   refuse_model_keys(recipe);
   require<UsageError>(recipe.data.mode == "documents",
                       "data.mode: chats are packed as \"documents\", not \"{}\"", recipe.data.mode);
+  check_corpus(recipe.data);
   const RunFolder folder(request.out, request.resume);
   Stone stone = load_stone(request.stone);
   if (stone.chat_template.empty()) {
@@ -68,6 +70,7 @@ TrainOutcome finetune(const FinetuneRequest& request) {
   require<UsageError>(recipe.context <= recipe.model.max_positions,
                       "train.context: {} is beyond the {} positions of {}", recipe.context,
                       recipe.model.max_positions, request.stone.string());
+  require_memory(recipe, available_memory(), forecast_memory(recipe).weights);
   const Corpus corpus = prepare_corpus(recipe, request.out, &stone.tokenizer, stone.chat_template);
   RunSession session;
   session.kind = "tune";

@@ -1,14 +1,17 @@
 #include "train/pretrain.h"
 
+#include "train/memory_forecast.h"
 #include "train/run_session.h"
 
 namespace stepstone {
 
 TrainOutcome pretrain(const PretrainRequest& request) {
   Recipe recipe = request.recipe;
+  check_corpus(recipe.data);
   const RunFolder folder(request.out, request.resume);
   const Corpus corpus = prepare_corpus(recipe, request.out);
   recipe.model.vocab_size = corpus.tokenizer.vocab_size();
+  require_memory(recipe, available_memory());
   Transformer model(recipe.model);
   model.initialize(recipe.init);
   RunSession session;

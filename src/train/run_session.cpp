@@ -12,6 +12,7 @@
 #include "io/utf8.h"
 #include "stone/stone.h"
 #include "train/checkpoint.h"
+#include "train/memory_forecast.h"
 #include "train/report.h"
 
 namespace stepstone {
@@ -226,10 +227,13 @@ TrainOutcome run_training(const RunSession& session, const Recipe& recipe, Trans
         "{}: finished at step {}, and has no checkpoint to go on from; use another --out",
         session.out.string(), finished->steps);
   }
-  log.message(fmt::format("{}: {:.2f} M parameters, vocabulary {}, {} of {} tokens a step",
-                          recipe.name, static_cast<double>(model.config().parameters()) / 1e6,
-                          model.config().vocab_size, length_of(recipe.train),
-                          recipe.rows * recipe.context * recipe.train.accumulate));
+  log.message(
+      fmt::format("{}: {:.2f} M parameters, vocabulary {}, {} of {} tokens a step, about "
+                  "{:.2f} GB of memory",
+                  recipe.name, static_cast<double>(model.config().parameters()) / 1e6,
+                  model.config().vocab_size, length_of(recipe.train),
+                  recipe.rows * recipe.context * recipe.train.accumulate,
+                  forecast_memory(recipe).total() / 1e9));
   Registration registration(session, recipe, corpus, log);
   Optimizer optimizer(model.parameters(), recipe.optim);
   Sampler sampler(corpus.train, corpus.sampling(recipe));
