@@ -26,7 +26,7 @@ std::shared_ptr<EngineJob> Engine::submit(EngineRequest request) {
       ++refused_;
       throw QueueFull(fmt::format("{} requests are waiting already", waiting_.size()));
     }
-    waiting_.push(job->request.key, job);
+    waiting_.push(job->request.key, job, job->request.priority);
   }
   arrived_.notify_one();
   return job;

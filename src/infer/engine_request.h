@@ -84,6 +84,7 @@ struct EngineRequest {
   bool embed = false;  // no text: the mean of the prompt's final hidden states, length 1
   std::size_t choices = 1;
   std::string key = {};  // whose request: fairness is between keys, reuse within one
+  int priority = 0;      // among those of its key that wait: low numbers first
   // Called on the thread that runs the model; must be quick and not throw.
   std::function<void(EngineEvent)> on_event = {};
 };

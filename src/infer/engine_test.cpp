@@ -357,6 +357,41 @@ TEST_F(TinyEngine, KeysTakeTurnsAndDoNotShare) {
   EXPECT_EQ(listeners[5].only().usage.cached_tokens, 69);
 }
 
+TEST(FairQueueTest, KeysTakeTurnsAndEachHasItsPriorities) {
+  FairQueue<std::string> queue;
+  queue.push("a", "a1");
+  queue.push("a", "a2", 5);
+  queue.push("a", "a3", -1);
+  queue.push("b", "b1", 100);
+  queue.push("a", "a4");
+  queue.push("b", "b2", 100);
+  const auto dropped = queue.extract([](const std::string& s) { return s == "b1"; });
+  EXPECT_THAT(dropped, ::testing::ElementsAre("b1"));
+  std::vector<std::string> order;
+  while (!queue.empty()) order.push_back(queue.pop());
+  EXPECT_THAT(order, ::testing::ElementsAre("a3", "b2", "a1", "a4", "a2"));
+}
+
+TEST_F(TinyEngine, APromptThatIsCancelledHalfwayLeavesNothing) {
+  // Steps that would take too long are cut: here every one.
+  Scheduler scheduler(*model, tiny_tokenizer(), DType::f32,
+                      {.max_sequences = 2, .step_seconds = 0, .reuse = false});
+  Listener listener;
+  const auto job = std::make_shared<EngineJob>();
+  job->request = request(500, 5, listener);
+  scheduler.add(job);
+  scheduler.step();
+  const std::int64_t first = scheduler.metrics().step_tokens;
+  scheduler.step();
+  EXPECT_EQ(scheduler.metrics().step_tokens, first + 32);
+  EXPECT_EQ(scheduler.room(), 1u);
+  job->cancelled = true;
+  scheduler.sweep_cancelled();
+  EXPECT_EQ(listener.only().finish, FinishReason::cancelled);
+  EXPECT_EQ(scheduler.room(), 2u);
+  EXPECT_EQ(scheduler.metrics().pages_used + scheduler.metrics().pages_cached, 0);
+}
+
 TEST_F(TinyEngine, AStormOfRequestsWithCancellations) {
   options = {.max_sequences = 16, .max_queue = 1000, .kv_bytes = 0};
   options.kv_bytes = 20 * KvPool::page_bytes(model->config(), DType::f32);

@@ -127,6 +127,7 @@ TextOptions text_options(const RequestBody& request, const ServedModel& model) {
   TextOptions o;
   EngineRequest& r = o.request;
   r.sampling = sampling(body);
+  r.priority = static_cast<int>(integer(body, "priority", 0, -1000, 1000));
   r.stop_strings = stops(body);
   r.logit_bias = logit_bias(body, model.tokenizer());
   r.choices = static_cast<std::size_t>(integer(body, "n", 1, 1, kMaxChoices));
