@@ -1,14 +1,15 @@
-"""Many streams at once, clients that leave, and the end of the server."""
+"""Many streams at once (240, or STEPSTONE_STREAMS), clients that leave, and the end of the server."""
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
 
 from harness import Server, check, finish
 
-STREAMS = 240
+STREAMS = int(os.environ.get("STEPSTONE_STREAMS", "240"))
 PROMPTS = 24
 
 
