@@ -1,5 +1,7 @@
 #include "stone/gguf_tokenizer.h"
 
+#include <unordered_map>
+
 #include "io/json.h"
 #include "io/utf8.h"
 #include "tokenizer/gguf_vocabulary.h"
@@ -10,7 +12,9 @@ namespace stepstone {
 namespace {
 
 // tokenizer.ggml.token_type
-constexpr std::int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
+constexpr std::int32_t kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5,
+                       kByte = 6;
+constexpr const char* kWordStart = "\u2581";
 
 // What is written as tokenizer.ggml.pre.
 struct PreTokenizer {
@@ -76,6 +80,69 @@ Vocabulary vocabulary(const Json& json, std::int64_t size) {
   return v;
 }
 
+// Whether a BPE of SentencePiece puts a space before the text; nothing when it treats spaces in a
+// way that GGUF cannot say.
+std::optional<bool> adds_space(const Json& json) {
+  const Json to_mark = {
+      {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kWordStart}};
+  const Json prefix = {{"type", "Prepend"}, {"prepend", kWordStart}};
+  const Json sequence = {{"type", "Sequence"}, {"normalizers", {prefix, to_mark}}};
+  const Json only_mark = {{"type", "Sequence"}, {"normalizers", {to_mark}}};
+  const Json normalizer = json.value("normalizer", Json()),
+             pre = json.value("pre_tokenizer", Json());
+  if (pre.is_null() && normalizer == sequence) return true;
+  if (pre.is_null() && (normalizer == only_mark || normalizer == to_mark)) return false;
+  if (normalizer.is_null() && pre.is_object() && pre.value("type", "") == "Metaspace" &&
+      pre.value("replacement", "") == kWordStart && !pre.value("split", true)) {
+    return pre.value("prepend_scheme", "always") != "never";
+  }
+  return std::nullopt;
+}
+
+// Scores in the order of the merges, types by what the tokens are.
+void write_sentencepiece(const Json& json, Vocabulary v, GgufWriter& writer) {
+  const auto add_space = adds_space(json);
+  require<UsageError>(add_space.has_value(),
+                      "gguf: the tokenizer treats spaces in a way that has no name there");
+  const Json& model = json.at("model");
+  std::unordered_map<std::string, std::size_t> ids;
+  for (std::size_t id = 0; id < v.tokens.size(); ++id) ids.emplace(v.tokens[id], id);
+  const Json& merges = model.at("merges");
+  std::vector<float> scores(v.tokens.size(), -static_cast<float>(merges.size() + 1));
+  for (std::size_t rank = merges.size(); rank-- > 0;) {
+    const auto made = merges[rank].is_string() ? merges[rank].get<std::string>()
+                                               : merges[rank].at(0).get<std::string>() + " " +
+                                                     merges[rank].at(1).get<std::string>();
+    const auto space = made.find(' ');
+    const auto found = ids.find(made.substr(0, space) + made.substr(space + 1));
+    if (found != ids.end()) scores[found->second] = -static_cast<float>(rank);
+  }
+  const Json unknown = model.value("unk_token", Json());
+  for (std::size_t id = 0; id < v.tokens.size(); ++id) {
+    const std::string& token = v.tokens[id];
+    const bool byte = token.size() == 6 && token.starts_with("<0x") && token.ends_with('>');
+    if (v.types[id] == kNormal && byte) v.types[id] = kByte;
+    if (unknown == token) v.types[id] = kUnknown;
+  }
+  writer.set("tokenizer.ggml.model", "llama");
+  writer.set("tokenizer.ggml.tokens", v.tokens);
+  writer.set("tokenizer.ggml.scores", scores);
+  writer.set("tokenizer.ggml.token_type", v.types);
+  writer.set("tokenizer.ggml.add_space_prefix", *add_space);
+}
+
+void write_byte_level(const Json& json, const Vocabulary& v, GgufWriter& writer) {
+  std::vector<std::string> merges;
+  for (const Json& merge : json.at("model").at("merges")) {
+    merges.push_back(merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
+  }
+  writer.set("tokenizer.ggml.model", "gpt2");
+  writer.set("tokenizer.ggml.pre", pre_name(json));
+  writer.set("tokenizer.ggml.tokens", v.tokens);
+  writer.set("tokenizer.ggml.token_type", v.types);
+  writer.set("tokenizer.ggml.merges", merges);
+}
+
 }  // namespace
 
 Tokenizer read_gguf_tokenizer(const GgufFile& file) {
@@ -120,19 +187,17 @@ Tokenizer read_gguf_tokenizer(const GgufFile& file) {
 void write_gguf_tokenizer(const Tokenizer& tokenizer, std::int64_t vocab_size,
                           const std::string& chat_template, GgufWriter& writer) {
   const Json json = parse_json(tokenizer_json(tokenizer.model()), "tokenizer.json");
-  require<UsageError>(json.at("model").value("type", "") == "BPE" &&
-                          !json.at("model").value("byte_fallback", false),
-                      "gguf: only byte-level BPE tokenizers can be written");
-  const Vocabulary v = vocabulary(json, vocab_size);
-  std::vector<std::string> merges;
-  for (const Json& merge : json.at("model").at("merges")) {
-    merges.push_back(merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
+  const Json& model = json.at("model");
+  require<UsageError>(model.value("type", "") == "BPE",
+                      "gguf: only BPE tokenizers, byte-level or of SentencePiece, can be written");
+  if (model.value("byte_fallback", false)) {
+    write_sentencepiece(json, vocabulary(json, vocab_size), writer);
+  } else {
+    const Json decoder = json.value("decoder", Json());
+    require<UsageError>(decoder.is_object() && decoder.value("type", "") == "ByteLevel",
+                        "gguf: a BPE tokenizer must be byte-level, or fall back to bytes");
+    write_byte_level(json, vocabulary(json, vocab_size), writer);
   }
-  writer.set("tokenizer.ggml.model", "gpt2");
-  writer.set("tokenizer.ggml.pre", pre_name(json));
-  writer.set("tokenizer.ggml.tokens", v.tokens);
-  writer.set("tokenizer.ggml.token_type", v.types);
-  writer.set("tokenizer.ggml.merges", merges);
   const auto role = [&](const char* key, std::optional<std::int32_t> id) {
     if (id) {
       writer.set(fmt::format("tokenizer.ggml.{}_token_id", key), static_cast<std::uint32_t>(*id));

@@ -88,6 +88,16 @@ TEST(GgufVocabulary, SentencePiece) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("bab\n")), "bab\n");
 }
 
+TEST(GgufVocabulary, SentencePieceIsSavedAsJson) {
+  const Tokenizer tokenizer(read_gguf_vocabulary(small_llama()));
+  const testing::ScratchFolder folder;
+  tokenizer.save(folder.path());
+  const Tokenizer copy = Tokenizer::load(folder.path());
+  for (const char* text : {"ab", "bab\n", "  a  b ", "\u2581ab \u4e2d", ""}) {
+    EXPECT_EQ(copy.encode(text), tokenizer.encode(text)) << text;
+  }
+}
+
 TEST(GgufVocabulary, RefusesWhatDoesNotFit) {
   using Change = void (*)(GgufVocabulary&);
   for (const auto& [field, change] : std::vector<std::pair<const char*, Change>>{

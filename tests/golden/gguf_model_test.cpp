@@ -8,6 +8,7 @@
 #include "io/test_support.h"
 #include "stone/gguf_config.h"
 #include "stone/gguf_model.h"
+#include "stone/gguf_tokenizer.h"
 #include "stone/stone.h"
 
 namespace stepstone {
@@ -116,6 +117,35 @@ TEST_P(GgufModel, SaysWhatIsLost) {
   EXPECT_EQ(losses.size(), std::string_view(GetParam()) == "mistral" ? 1 : 0);
   config.window = 4096;
   EXPECT_TRUE(gguf_losses(config).empty());
+}
+
+// Llama's kind of tokenizer there and back: the same ids.
+TEST(GgufTokenizer, SentencePieceComesBack) {
+  const testing::ScratchFolder folder;
+  const Json golden =
+      read_json(std::filesystem::path(STEPSTONE_SOURCE_DIR) / "tests/golden/subword.json");
+  int written = 0;
+  for (const auto& [name, one] : golden["tokenizers"].items()) {
+    if (!one["tokenizer"]["model"].value("byte_fallback", false)) continue;
+    testing::put(folder / "tokenizer.json", one["tokenizer"].dump());
+    const Tokenizer tokenizer = Tokenizer::load(folder.path());
+    GgufWriter writer;
+    try {
+      write_gguf_tokenizer(tokenizer, tokenizer.vocab_size() + 3, "", writer);
+    } catch (const UsageError&) {
+      continue;
+    }
+    ++written;
+    writer.write(folder / "t.gguf");
+    const Tokenizer back = read_gguf_tokenizer(GgufFile::open(folder / "t.gguf"));
+    EXPECT_EQ(back.vocab_size(), tokenizer.vocab_size()) << name;
+    EXPECT_EQ(back.eos(), tokenizer.eos()) << name;
+    for (const Json& text : golden["texts"]) {
+      EXPECT_EQ(back.encode(text.get<std::string>()), tokenizer.encode(text.get<std::string>()))
+          << name << ": " << text;
+    }
+  }
+  EXPECT_GE(written, 1);
 }
 
 TEST_P(GgufModel, ADamagedTensorIsNamed) {
