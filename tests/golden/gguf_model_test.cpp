@@ -74,7 +74,8 @@ TEST_P(GgufModel, QuantisedWeightsServeAsTheyAre) {
     load_gguf_tensors(plain, file);
     const auto kept = std::ranges::count_if(
         blocks.parameters(), [](const nn::Parameter& p) { return !p.var.defined(); });
-    ASSERT_GE(kept, 4 * blocks.config().layers) << "hardly a matrix is in blocks";
+    // A width of 44 holds no whole blocks of 32.
+    ASSERT_GE(kept, 3 * blocks.config().layers) << "hardly a matrix is in blocks";
     blocks.pack(DType::f32);
 
     Graph graph;
