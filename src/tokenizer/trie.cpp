@@ -22,6 +22,9 @@ Trie::Trie(std::vector<std::pair<std::string_view, std::int32_t>> entries) {
       ++nodes_[node].count;
     }
   }
+  for (int byte = 0; byte < 256; ++byte) {
+    of_first_byte_.push_back(child(0, static_cast<unsigned char>(byte)));
+  }
 }
 
 }  // namespace stepstone

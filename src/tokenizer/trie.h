@@ -18,11 +18,12 @@ class Trie {
   // Calls visit(length, value) for each entry that `text` begins with.
   template <typename F>
   void prefixes(std::string_view text, F&& visit) const {
-    std::uint32_t node = 0;
-    for (std::size_t i = 0; i < text.size() && !nodes_.empty(); ++i) {
-      node = child(node, static_cast<unsigned char>(text[i]));
-      if (node == 0) return;
+    if (text.empty() || nodes_.empty()) return;
+    std::uint32_t node = of_first_byte_[static_cast<unsigned char>(text[0])];
+    for (std::size_t i = 0; node != 0;) {
       if (nodes_[node].value >= 0) visit(i + 1, nodes_[node].value);
+      if (++i == text.size()) return;
+      node = child(node, static_cast<unsigned char>(text[i]));
     }
   }
 
@@ -45,6 +46,7 @@ class Trie {
   }
 
   std::vector<Node> nodes_;
+  std::vector<std::uint32_t> of_first_byte_;  // child(0, byte): the root has the most children
 };
 
 }  // namespace stepstone
