@@ -8,7 +8,9 @@ namespace stepstone::cli {
 void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
   EngineRequest& o = flags.request;
   SamplingParams& s = o.sampling;
-  verb.add_option("-m,--model", flags.model, "Model folder")->required();
+  verb.add_option("-m,--model", flags.model,
+                  "Model folder, GGUF file, or OWNER/NAME of a pulled model")
+      ->required();
   verb.add_option("-n,--n-predict", o.max_tokens, "New tokens at most")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();

@@ -85,7 +85,9 @@ void add_eval(CLI::App& app) {
   auto flags = std::make_shared<EvalFlags>();
   CLI::App* verb = app.add_subcommand("eval", "Measure a model on texts and tasks");
   verb->footer("Without --data and --task: all tasks.");
-  verb->add_option("-m,--model", flags->model, "Model folder")->required();
+  verb->add_option("-m,--model", flags->model,
+                   "Model folder, GGUF file, or OWNER/NAME of a pulled model")
+      ->required();
   auto* data = verb->add_option("--data", flags->text.paths,
                                 "Files, folders or globs: loss and bits per byte of each file");
   auto* perplexity = verb->add_flag("--perplexity", flags->perplexity,

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "infer/token_logprobs.h"
 
 namespace stepstone {
 namespace {
@@ -274,6 +275,16 @@ TEST(TokenSampler, MirostatHoldsTheSurprise) {
     for (const std::int32_t id : kinds) late = std::max(late, std::log2(total * (id + 1)));
     EXPECT_GT(late, tau);
     EXPECT_LT(late, 3 * tau + 3) << tau;
+  }
+}
+
+TEST(TokenLogprobs, OutputThatIsNotANumberIsAnError) {
+  std::vector<float> logits = {0.0f, 1.0f, -std::numeric_limits<float>::infinity()};
+  EXPECT_NEAR(score_token(logits, 1, 3, 0).token.logprob, -0.3132617f, 1e-6f);
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    logits[0] = bad;
+    EXPECT_THROW(score_token(logits, 1, 3, 0), Error);
   }
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/error.h"
+
 namespace stepstone {
 
 ScoredToken score_token(std::span<const float> logits, std::int32_t token, std::int32_t vocab,
@@ -11,6 +13,8 @@ ScoredToken score_token(std::span<const float> logits, std::int32_t token, std::
   double total = 0;
   for (const float z : logits) total += std::exp(static_cast<double>(z) - best);
   const double log_total = std::log(total) + best;
+  require(std::isfinite(log_total),
+          "the model's output is not a number: its weights are damaged, or training diverged");
   const auto logprob = [&](float z) { return static_cast<float>(z - log_total); };
 
   ScoredToken scored{{token, logprob(logits[static_cast<std::size_t>(token)])}, {}};

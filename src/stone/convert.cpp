@@ -1,5 +1,7 @@
 #include "stone/convert.h"
 
+#include <algorithm>
+
 #include "io/atomic_folder.h"
 #include "io/file.h"
 #include "quant/mixture.h"
@@ -33,6 +35,9 @@ void write_end_tokens(const Stone& stone, GgufWriter& writer) {
 GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixture_name,
                        const std::filesystem::path& out, const GgufWriter::OnTensor& on_tensor) {
   const Mixture mixture = Mixture::named(mixture_name);
+  std::error_code absent;
+  require<UsageError>(!std::filesystem::equivalent(model, out, absent),
+                      "{}: is the model itself: give the new file another name", out.string());
   GgufWriter writer;
   GgufSummary summary;
   std::unique_ptr<Transformer> weights;
@@ -40,6 +45,13 @@ GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixt
     const GgufFile file = GgufFile::open(model);
     for (const auto& [key, value] : file.metadata()) {
       if (key != "general.alignment") writer.set(key, value);
+    }
+    const bool quantised = std::ranges::any_of(file.names(), [&](const std::string& name) {
+      return cpu::has_block_kernel(file.info(name).type);
+    });
+    if (quantised) {
+      summary.notes.emplace_back(
+          "made from weights that are quantised already: the original gives better ones");
     }
     weights = load_weights(model);
   } else {

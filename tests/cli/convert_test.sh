@@ -34,6 +34,10 @@ status 0 generate -m "$work/hf" -p x -n 4
 # Refused, and nothing is left behind.
 status 2 quantize "$tiny" "$work/x.gguf" Q4_K_X
 says 'did you mean "Q4_K_' err
+cp "$work/a-Q4_K_M.gguf" "$work/self.gguf"
+status 2 quantize "$work/self.gguf" "$work/self.gguf" Q8_0
+says 'is the model itself' err
+cmp -s "$work/self.gguf" "$work/a-Q4_K_M.gguf" || fail "a refused quantize changed its model"
 status 2 import "$tiny" -o "$work/back"
 says exists err
 status 2 import "$tiny" -o "$work/y" --type Q8_0
