@@ -58,9 +58,11 @@ with open(sys.argv[1], "wb") as file:
         file.write(bomb.compress(b"a" * 1000000))
     file.write(bomb.flush())
 PY
+limit=800000
+(ulimit -v $limit; "$stepstone" --version) >/dev/null 2>&1 || limit=unlimited  # under AddressSanitizer
 for verb in 'data stats' "tokenizer train -o $work/x.json"; do
   # shellcheck disable=SC2086
-  (ulimit -v 800000; "$stepstone" $verb "$work/bomb.txt.gz" >"$work/out" 2>"$work/err")
+  (ulimit -v $limit; "$stepstone" $verb "$work/bomb.txt.gz" >"$work/out" 2>"$work/err")
   [ $? = 1 ] || fail "a bomb for $verb was not refused"
   says 'unfolds more than 1000 times' err
 done
