@@ -57,7 +57,7 @@ class Placement {
 
   // From the calling thread, before it wakes the workers. Costs a system call per worker, but only
   // where the caller has changed its core. Nothing to do where threads outnumber the cores.
-  void keep_off_this_core(const std::vector<std::thread>& workers) {
+  void keep_off_this_core(std::vector<std::thread>& workers) {
     const int core = sched_getcpu();
     if (core == callers_ && placed_ == workers.size()) return;
     callers_ = core;
@@ -66,10 +66,9 @@ class Placement {
       return;
     cpu_set_t others = allowed_;
     CPU_CLR(core, &others);
-    for (const std::thread& worker : workers) {
+    for (std::thread& worker : workers) {
       // A failure (a core was taken from the process) leaves the choice to the system.
-      static_cast<void>(pthread_setaffinity_np(const_cast<std::thread&>(worker).native_handle(),
-                                               sizeof others, &others));
+      static_cast<void>(pthread_setaffinity_np(worker.native_handle(), sizeof others, &others));
     }
   }
 
@@ -80,7 +79,7 @@ class Placement {
 };
 #else
 struct Placement {
-  void keep_off_this_core(const std::vector<std::thread>&) {}
+  void keep_off_this_core(std::vector<std::thread>&) {}
 };
 #endif
 

@@ -118,8 +118,8 @@ inline float half_to_float(Half bits) {
 }
 // 2^(e - 128); below 2^-126 it is denormal.
 inline float mxfp4_scale(std::uint8_t e) {
-  return __builtin_bit_cast(float, e < 2 ? std::uint32_t{0x00200000} << e
-                                         : static_cast<std::uint32_t>(e - 1) << 23);
+  return __builtin_bit_cast(
+      float, e < 2 ? std::uint32_t{0x00200000} << e : static_cast<std::uint32_t>(e - 1) << 23);
 }
 // To nearest even; beyond 65504, infinity.
 inline Half float_to_half(float value) {

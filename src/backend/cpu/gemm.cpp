@@ -486,7 +486,10 @@ PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k) {
   packed.n_ = blocks->n;
   packed.compute_ = Compute::int8;
   packed.isa_ = isa();
-  for (const BlockPiece& piece : blocks->pieces) packed.bytes_ += piece.panels->bytes();
+  for (const BlockPiece& piece : blocks->pieces) {
+    packed.bytes_ +=
+        static_cast<std::size_t>(div_up(piece.columns, blocks->nr) * piece.panel_bytes);
+  }
   packed.blocks_ = blocks;
   return packed;
 }

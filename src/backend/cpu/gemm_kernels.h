@@ -10,9 +10,7 @@
 namespace stepstone::cpu {
 
 // A panel is a strip of B, `nr` columns wide, walked in steps down k. Each step is nr units of 32
-// bits, one per column. Further formats (int8, 4-bit blocks with their scales) join here, each with
-// a micro-kernel that multiplies from it and an expansion to f32 for products tall enough to pay
-// for one.
+// bits, one per column. Quantised weights have panels and kernels of their own: block_format.h.
 enum class PanelFormat : std::uint8_t {
   f32,         // a step is one k
   bf16_pairs,  // a step is two: k in the lower half of the unit, k + 1 in the upper
