@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "io/paths.h"
 #include "output.h"
 #include "serve/api_error.h"
 #include "serve/service.h"
@@ -13,10 +14,10 @@ namespace stepstone::cli {
 namespace {
 
 struct ServeFlags {
-  std::string alias, key_file, usage_file;
+  std::string alias, key_file, usage_file, conversations_file;
   std::vector<std::string> models, keys;
   std::int64_t kv_mib = 0;
-  bool no_reuse = false;
+  bool no_reuse = false, no_conversations = false;
   double drain_seconds = 30, timeout_seconds = 3600;
   HttpOptions http;
   EngineOptions engine;
@@ -48,6 +49,12 @@ std::vector<ModelRegistry::Source> models_of(const ServeFlags& flags) {
   return models;
 }
 
+std::filesystem::path conversations_of(const ServeFlags& flags) {
+  if (flags.no_conversations) return {};
+  if (!flags.conversations_file.empty()) return flags.conversations_file;
+  return stepstone_home() / "conversations.db";
+}
+
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
 }
@@ -61,8 +68,13 @@ void run(ServeFlags flags) {
   const bool local = flags.http.host.starts_with("127.") || flags.http.host == "::1";
   ApiKeys keys = keys_of(flags);
   const bool open = keys.empty();
-  Service service(
-      {.keys = std::move(keys), .local_names_only = local && open, .usage_file = flags.usage_file});
+  Service service({.keys = std::move(keys),
+                   .local_names_only = local && open,
+                   .usage_file = flags.usage_file,
+                   .conversations_file = conversations_of(flags)});
+  if (const std::string problem = service.conversations_problem(); !problem.empty()) {
+    put_note(fmt::format("warning: conversations are lost at the end: {}\n", problem));
+  }
   HttpServer server(
       flags.http,
       [&service](HttpRequest request, const std::shared_ptr<HttpReply>& reply) {
@@ -142,6 +154,11 @@ void add_serve(CLI::App& app) {
                    "File with one key per line, then, if wanted, name=NAME tokens-per-day=N");
   verb->add_option("--usage-file", flags->usage_file,
                    "SQLite file in which tokens are counted by key and day (default: in memory)");
+  verb->add_option("--conversations-file", flags->conversations_file,
+                   "SQLite file in which the web page's conversations are kept (default: "
+                   "$STEPSTONE_HOME/conversations.db)");
+  verb->add_flag("--no-conversations", flags->no_conversations, "Keep none")
+      ->excludes("--conversations-file");
   verb->add_option("--ssl-cert-file", flags->http.certificate_file,
                    "PEM file with the certificate and its chain: serve https");
   verb->add_option("--ssl-key-file", flags->http.key_file, "PEM file with the certificate's key");

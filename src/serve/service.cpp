@@ -23,6 +23,16 @@ std::string_view name_in(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
+// A * of `pattern` stands for one part of the path.
+bool matches(std::string_view pattern, std::string_view path) {
+  const auto star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == path;
+  const std::string_view rest = pattern.substr(star + 1);
+  if (!path.starts_with(pattern.substr(0, star)) || !path.ends_with(rest)) return false;
+  if (path.size() <= star + rest.size()) return false;
+  return path.substr(star, path.size() - star - rest.size()).find('/') == std::string_view::npos;
+}
+
 }  // namespace
 
 struct Service::Route {
@@ -57,7 +67,25 @@ const Service::Route Service::kRoutes[] = {
     {"POST", "/tokenize", Route::with_key, &Service::tokenize},
     {"POST", "/detokenize", Route::with_key, &Service::detokenize},
     {"POST", "/apply-template", Route::with_key, &Service::apply_template},
+    {"GET", "/conversations", Route::with_key, &Service::conversations<&ConversationApi::list>},
+    {"GET", "/conversations/*", Route::with_key, &Service::conversations<&ConversationApi::read>},
+    {"POST", "/conversations/*", Route::with_key, &Service::conversations<&ConversationApi::write>},
+    {"DELETE", "/conversations/*", Route::with_key,
+     &Service::conversations<&ConversationApi::remove>},
 };
+
+Service::Service(ServiceOptions options)
+    : options_(std::move(options)), ledger_(options_.usage_file) {
+  if (!options_.conversations_file.empty()) {
+    conversations_.emplace(options_.conversations_file);
+    conversation_queue_ = std::make_unique<WorkQueue>();
+  }
+}
+
+void Service::close() {
+  models_.reset();
+  conversation_queue_.reset();
+}
 
 std::shared_ptr<ServedModel> Service::model_for(const RequestBody& body) const {
   return models_->find(get_or<std::string>(body.json, "model", kRequest, ""));
@@ -106,7 +134,7 @@ const Service::Route& Service::find(const HttpRequest& request) const {
   const std::string_view method = given == "HEAD" ? "GET" : given;
   bool path_known = false;
   for (const Route& route : kRoutes) {
-    if (route.path != request.path) continue;
+    if (!matches(route.path, request.path)) continue;
     if (route.method == method) return route;
     path_known = true;
   }
@@ -305,6 +333,25 @@ void Service::detokenize(const Call& call) {
   const Tokenizer& tokenizer = model->tokenizer();
   const auto ids = get<std::vector<std::int32_t>>(body, "tokens", kRequest);
   send_json(*call.reply, {{"content", to_utf8_lossy(tokenizer.decode(ids))}});
+}
+
+template <typename Api>
+void Service::answer_later(WorkQueue& queue, Api& api, Answer<Api> make, const Call& call) {
+  queue.add([&api, make, request = call.request, holder = call.key.name, reply = call.reply] {
+    try {
+      reply->send((api.*make)(request, holder));
+    } catch (...) {
+      reply->send(current_api_error().response());
+    }
+  });
+}
+
+template <Service::Answer<ConversationApi> kAnswer>
+void Service::conversations(const Call& call) {
+  if (!conversations_) {
+    throw ApiError(404, "this server keeps no conversations", {}, "conversations_off");
+  }
+  answer_later(*conversation_queue_, *conversations_, kAnswer, call);
 }
 
 void Service::apply_template(const Call& call) {

@@ -5,10 +5,12 @@
 #include <string>
 
 #include "serve/api_keys.h"
+#include "serve/conversation_api.h"
 #include "serve/exchange.h"
 #include "serve/http_server.h"
 #include "serve/model_registry.h"
 #include "serve/request_fields.h"
+#include "serve/work_queue.h"
 
 namespace stepstone {
 
@@ -17,13 +19,13 @@ struct ServiceOptions {
   // Answer only requests whose Host names this machine: keeps web sites from reaching a server
   // without keys through a name of theirs.
   bool local_names_only = true;
-  std::filesystem::path usage_file = {};  // empty: usage is counted until the end alone
+  std::filesystem::path usage_file = {};          // empty: usage is counted until the end alone
+  std::filesystem::path conversations_file = {};  // empty: no conversations are kept
 };
 
 class Service {
  public:
-  explicit Service(ServiceOptions options)
-      : options_(std::move(options)), ledger_(options_.usage_file) {}
+  explicit Service(ServiceOptions options);
 
   // Begins to load the models (model_registry.h); until one is there, what needs one is 503. Once,
   // before handle() is called.
@@ -32,7 +34,11 @@ class Service {
     models_ = std::make_unique<ModelRegistry>(std::move(models), options, std::move(on_loaded));
   }
   // Ends what the models are doing. Only when handle() is called no more.
-  void close() { models_.reset(); }
+  void close();
+  // Why conversations do not outlive the server, though they should; else empty.
+  std::string conversations_problem() const {
+    return conversations_ ? conversations_->problem() : "";
+  }
 
   // From several threads. What the client does wrong, it is told.
   void handle(HttpRequest request, const std::shared_ptr<HttpReply>& reply);
@@ -74,9 +80,19 @@ class Service {
   void apply_template(const Call& call);
   Exchange::Meter meter(const Call& call);
 
+  // An answer that waits for files is made by `make` on the thread of `queue`.
+  template <typename Api>
+  using Answer = HttpResponse (Api::*)(const HttpRequest& request, const std::string& holder);
+  template <typename Api>
+  void answer_later(WorkQueue& queue, Api& api, Answer<Api> make, const Call& call);
+  template <Answer<ConversationApi> kAnswer>
+  void conversations(const Call& call);
+
   ServiceOptions options_;
   UsageLedger ledger_;  // outlives the models, which count in it
   std::unique_ptr<ModelRegistry> models_;
+  std::optional<ConversationApi> conversations_;
+  std::unique_ptr<WorkQueue> conversation_queue_;
 };
 
 }  // namespace stepstone

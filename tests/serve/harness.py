@@ -4,9 +4,11 @@ Only Python's own library is used; arguments of every test: PROGRAM MODEL-FOLDER
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 failures = []
@@ -24,10 +26,14 @@ def finish(summary):
 
 
 class Server:
-    def __init__(self, *flags, model=None):
+    """`home` is the $STEPSTONE_HOME of this server; None: an empty one of its own."""
+
+    def __init__(self, *flags, model=None, home=None):
+        self.own_home = tempfile.TemporaryDirectory() if home is None else None
+        home = home or self.own_home.name
         command = [sys.argv[1], "serve", "-m", model or sys.argv[2], "--port", "0", *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True)
+                                        text=True, env={**os.environ, "STEPSTONE_HOME": str(home)})
         line = self.process.stdout.readline()
         if not line.startswith("listening on http"):
             sys.exit(f"no address: {line}{self.process.stderr.read()}")
