@@ -46,11 +46,6 @@ struct Service::Route {
 };
 
 const Service::Route Service::kRoutes[] = {
-    {"GET", "/", Route::open, &Service::page},
-    {"GET", "/style.css", Route::open, &Service::page},
-    {"GET", "/chat.js", Route::open, &Service::page},
-    {"GET", "/markdown.js", Route::open, &Service::page},
-    {"GET", "/words.js", Route::open, &Service::page},
     {"GET", "/health", Route::open, &Service::health},
     {"GET", "/metrics", Route::with_key, &Service::metrics},
     {"GET", "/v1/models", Route::with_key, &Service::models},
@@ -110,9 +105,11 @@ void Service::dispatch(const HttpRequest& request, const std::shared_ptr<HttpRep
   check_origin(request);
   const ApiKey* key =
       options_.keys.find(request.header("authorization"), request.header("x-api-key"));
-  const bool known = std::ranges::any_of(
-      kRoutes, [&](const Route& r) { return r.access == Route::open && r.path == request.path; });
-  if (!known && key == nullptr) {
+  const bool open =
+      web_file(request.path) != nullptr || std::ranges::any_of(kRoutes, [&](const Route& r) {
+        return r.access == Route::open && r.path == request.path;
+      });
+  if (!open && key == nullptr) {
     throw ApiError(401, "a valid API key is needed: Authorization: Bearer KEY", {},
                    "invalid_api_key");
   }
@@ -132,7 +129,9 @@ void Service::dispatch(const HttpRequest& request, const std::shared_ptr<HttpRep
 const Service::Route& Service::find(const HttpRequest& request) const {
   const std::string_view given = request.method;
   const std::string_view method = given == "HEAD" ? "GET" : given;
-  bool path_known = false;
+  bool path_known = web_file(request.path) != nullptr;
+  static constexpr Route kPage{"GET", {}, Route::open, &Service::page};
+  if (path_known && method == kPage.method) return kPage;
   for (const Route& route : kRoutes) {
     if (!matches(route.path, request.path)) continue;
     if (route.method == method) return route;

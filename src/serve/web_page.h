@@ -1,4 +1,4 @@
-// The page at / and what it loads: the files of web/, part of the program.
+// The pages and what they load: the files of web/, part of the program.
 #pragma once
 
 #include <string_view>

@@ -9,7 +9,7 @@ from pathlib import Path
 from api_test import CHAT, TEXT, hello
 from harness import Server, check, finish
 
-OPEN = {"/", "/style.css", "/chat.js", "/markdown.js", "/words.js", "/health"}
+SERVE = Path(__file__).parents[2] / "src" / "serve"
 
 
 def status_of(server, name):
@@ -63,16 +63,21 @@ def test_models():
 
 
 def test_every_route():
-    """All that the program's own table of routes holds, as its source lists them."""
-    source = (Path(__file__).parents[2] / "src" / "serve" / "service.cpp").read_text()
+    """All that the program's own table of routes holds, as its source lists them, and its files."""
+    source = (SERVE / "service.cpp").read_text()
     routes = re.findall(r'\{"(GET|POST|DELETE)", "([^"]+)", Route::\w+,\s*&Service::', source)
     check(len(routes) == source.count("Route::open,") + source.count("Route::with_key,") +
-          source.count("Route::metered,") > 20, f"only {len(routes)} routes found")
+          source.count("Route::metered,") - 1 > 18, f"only {len(routes)} routes found")
+    pages = {"/" + f.name.removesuffix(".html") for f in (SERVE / "web").iterdir()}
+    pages = {"/" if path == "/chat" else path for path in pages}
     with Server("--api-key", "k") as server:
+        for path in pages:
+            check(server.ask("GET", path)[0] == 200, f"{path} without a key")
+            check(server.ask("POST", path, "{}")[0] == 405, f"POST {path}")
         for method, path in routes:
             path = path.replace("*", "1")
             status = server.ask(method, path, "{}" if method == "POST" else None)[0]
-            check((status == 200) if path in OPEN else (status == 401), f"{method} {path}: {status}")
+            check((status == 200) if path == "/health" else (status == 401), f"{method} {path}: {status}")
             status = server.ask(method, path, "{}" if method == "POST" else None, {"x-api-key": "k"})[0]
             check(status in (200, 400, 404), f"{method} {path} with the key: {status}")
     return len(routes)

@@ -1,11 +1,14 @@
 // Markdown to DOM nodes. Text only ever becomes text nodes and links only http(s) and mailto, so no
 // answer can bring markup, scripts or images of its own.
+import {renderMaths} from './maths.js';
 
 const inlineRules = [
   [/^(`+)([\s\S]*?[^`])\1(?!`)/, (m) => node('code', m[2].trim())],
+  [/^\$\$([^$]{1,9999})\$\$/, (m) => maths(m[0], m[1], true)],
+  [/^\\\[([\s\S]{1,9999}?)\\\]/, (m) => maths(m[0], m[1], true)],
+  [/^\\\(([\s\S]{1,9999}?)\\\)/, (m) => maths(m[0], m[1], false)],
+  [/^\$(?!\s)((?:[^$\\\n]|\\[^\n])+)(?<!\s)\$(?!\d)/, (m) => (isPrice(m[1]) ? null : maths(m[0], m[1], false))],
   [/^\\([\\`*_{}[\]()#+\-.!~|$])/, (m) => document.createTextNode(m[1])],
-  [/^\$\$([^$]+)\$\$/, (m) => node('span', m[1], 'maths')],
-  [/^\$([^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)/, (m) => node('span', m[1], 'maths')],
   [/^\*\*(?=\S)([\s\S]*?\S)\*\*/, (m) => inlineNode('strong', m[1])],
   [/^__(?=\S)([\s\S]*?\S)__(?!\w)/, (m) => inlineNode('strong', m[1])],
   [/^~~(?=\S)([\s\S]*?\S)~~/, (m) => inlineNode('del', m[1])],
@@ -15,6 +18,21 @@ const inlineRules = [
   [/^https?:\/\/[^\s<>()"']*[^\s<>()"'.,;:!?]/i, (m) => link(m[0], m[0])],
   [/^(?: {2,}|\\)\n/, () => document.createElement('br')],
 ];
+
+// "$20, and you have 30$": a number and words, and nothing that only maths has.
+const isPrice = (text) => /^\d/.test(text) && /[a-z]{2}/i.test(text) && !/[\\^_=]/.test(text);
+
+// The formula; its source where that is no maths.
+function maths(source, tex, display) {
+  const e = document.createElement('span');
+  e.className = display ? 'maths display' : 'maths';
+  try {
+    e.append(renderMaths(tex, display));
+  } catch {
+    e.textContent = source;
+  }
+  return e;
+}
 
 function node(tag, text, name) {
   const e = document.createElement(tag);
@@ -51,8 +69,9 @@ function inline(parent, text) {
     if (/[`\\$*_~![h ]/.test(text[0]) && !(/[_h]/.test(text[0]) && /\w/.test(before))) {
       for (const [pattern, make] of inlineRules) {
         const match = pattern.exec(text);
-        if (match) {
-          found = [match[0].length, make(match)];
+        const made = match && make(match);
+        if (made) {
+          found = [match[0].length, made];
           break;
         }
       }
@@ -109,13 +128,20 @@ function list(parent, lines, i, depth) {
   return i;
 }
 
-const cells = (line) => line.trim().replace(/^\||\|$/g, '').split('|').map((c) => c.trim());
+// What stands between the bars that are no part of code or maths.
+const cells = (line) => (line.trim().replace(/^\||\|$/g, '')
+  .match(/(?:\\.|`[^`]*`|\$[^$]+\$|[^|])+|(?<=\|)(?=\|)/g) || []).map((c) => c.trim());
 
 function table(parent, lines, i) {
   const e = document.createElement('table');
+  const sides = cells(lines[i + 1]).map((mark) => (!mark.endsWith(':') ? '' : mark[0] === ':' ? 'center' : 'right'));
   const row = (line, tag) => {
     const tr = document.createElement('tr');
-    for (const cell of cells(line)) tr.append(inlineNode(tag, cell));
+    cells(line).forEach((text, column) => {
+      const cell = inlineNode(tag, text);
+      cell.style.textAlign = sides[column] || '';
+      tr.append(cell);
+    });
     e.append(tr);
   };
   row(lines[i], 'th');
@@ -136,19 +162,42 @@ function fence(parent, lines, i) {
   return i + 1;
 }
 
+// A display formula that begins at line `i`: its lines and the formula; null where it does not end.
+function displayMaths(lines, i) {
+  const begin = /^\s*(\$\$|\\\[|\\begin\{(?:align|equation|gather|multline|eqnarray)\*?\})/.exec(lines[i]);
+  if (!begin) return null;
+  const environment = begin[1].startsWith('\\begin');
+  const end = environment ? begin[1].replace('begin', 'end') : begin[1] === '$$' ? '$$' : '\\]';
+  const text = [lines[i].slice(begin[0].length)];
+  for (let last = i; ; text.push(lines[last])) {
+    const at = text.at(-1).indexOf(end);
+    if (at >= 0) {
+      if (text.at(-1).slice(at + end.length).trim()) return null;  // more text follows on the line
+      text[text.length - 1] = text.at(-1).slice(0, at);
+      const tex = environment ? begin[1] + text.join('\n') + end : text.join('\n');
+      return [last + 1, maths(lines.slice(i, last + 1).join('\n'), tex, true)];
+    }
+    if (++last >= lines.length || last > i + 200) return null;
+  }
+}
+
 function startsBlock(lines, i) {
-  return /^\s*(```|~~~|>|#{1,6}\s)/.test(lines[i]) || listItem.test(lines[i]) ||
+  return /^\s*(```|~~~|>|#{1,6}\s|\$\$|\\\[|\\begin\{)/.test(lines[i]) || listItem.test(lines[i]) ||
     (lines[i].includes('|') && /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)+\|?\s*$/.test(lines[i + 1] || ''));
 }
 
 function blocks(parent, lines, depth) {
   for (let i = 0; i < lines.length;) {
     const line = lines[i];
+    const formula = displayMaths(lines, i);
     const heading = /^\s*(#{1,6})\s+(.*?)\s*#*$/.exec(line);
     if (!line.trim()) {
       ++i;
     } else if (/^\s*(```|~~~)/.test(line)) {
       i = fence(parent, lines, i);
+    } else if (formula) {
+      parent.append(formula[1]);
+      i = formula[0];
     } else if (heading) {
       parent.append(inlineNode(`h${Math.min(6, heading[1].length + 1)}`, heading[2]));
       ++i;
