@@ -1,6 +1,7 @@
 // stepstone import MODEL --out DIR, export -m MODEL --out PATH, quantize MODEL OUT TYPE
 #include <unistd.h>
 
+#include "io/file.h"
 #include "output.h"
 #include "quant/mixture.h"
 #include "stone/convert.h"
@@ -15,8 +16,28 @@ void show_progress(std::size_t index, std::size_t count) {
   put_note(fmt::format("\rtensor {} of {}{}", index + 1, count, index + 1 == count ? "\n" : ""));
 }
 
+// The topmost folder above `out` that is not there yet; empty when all are.
+std::filesystem::path missing_folder(const std::filesystem::path& out) {
+  std::filesystem::path missing;
+  const auto absolute = std::filesystem::absolute(out).lexically_normal();
+  auto above = (absolute.has_filename() ? absolute : absolute.parent_path()).parent_path();
+  for (; kind_of(above) == FileKind::none && above.has_relative_path();
+       above = above.parent_path()) {
+    missing = above;
+  }
+  return missing;
+}
+
+// Folders above an output are made, here as in every verb; one that a slip of the pen made should
+// not go unseen.
+void note_made(const std::filesystem::path& folder) {
+  if (!folder.empty()) put_note(fmt::format("note: made the folder {}\n", folder.string()));
+}
+
 void to_gguf(const std::string& model, const std::string& out, const std::string& type) {
+  const auto missing = missing_folder(out);
   const GgufSummary s = write_gguf(model, type, out, show_progress);
+  note_made(missing);
   for (const std::string& note : s.notes) put_note(fmt::format("note: {}\n", note));
   put_out(fmt::format("{}: {} tensors, {:.1f} MB, {:.2f} bits per weight\n", out, s.tensors,
                       static_cast<double>(s.bytes) / 1e6, s.bits_per_weight));
@@ -26,7 +47,9 @@ void to_folder(const std::string& model, const std::string& out, const std::stri
   const Mixture mixture = Mixture::named(type);
   require<UsageError>(mixture.name() == "F32" || mixture.name() == "BF16",
                       "--type: a folder holds F32 or BF16, not {}", mixture.name());
+  const auto missing = missing_folder(out);
   write_folder(model, mixture.name() == "BF16" ? DType::bf16 : DType::f32, out);
+  note_made(missing);
   put_out(fmt::format("{}: written\n", out));
 }
 

@@ -100,14 +100,15 @@ std::vector<std::string> Mixture::names() {
   return all;
 }
 
-BlockType Mixture::chosen(const TensorPlace& p) const {
+BlockType Mixture::wanted(const TensorPlace& p) const {
+  if (p.kind == TensorKind::vector) return T::f32;
   if (info_of(base_).elements == 1) return base_;
   switch (p.kind) {
     case TensorKind::embedding:
       if (!p.tied) return base_;
       [[fallthrough]];
     case TensorKind::head:
-      return base_ == T::q8_0 || base_ == T::mxfp4 || !fits(base_, p.row) ? T::q8_0 : T::q6_k;
+      return base_ == T::q8_0 || base_ == T::mxfp4 ? T::q8_0 : T::q6_k;
     case TensorKind::attention_qkv:
       return qkv_type(name_, base_);
     case TensorKind::attention_value:
@@ -122,8 +123,7 @@ BlockType Mixture::chosen(const TensorPlace& p) const {
 }
 
 BlockType Mixture::type_of(const TensorPlace& p) const {
-  if (p.kind == TensorKind::vector) return T::f32;
-  T type = chosen(p);
+  T type = wanted(p);
   while (!fits(type, p.row)) type = smaller_blocks(type);
   return type;
 }

@@ -38,14 +38,14 @@ class Mixture {
 
   std::string_view name() const { return name_; }
   std::uint32_t file_type() const { return file_type_; }  // general.file_type
-  // Falls back to a type with smaller blocks where the row is no multiple of the block.
+  // What the mixture has in mind for such a tensor, however long its rows.
+  BlockType wanted(const TensorPlace& place) const;
+  // The same, or a type with smaller blocks where the row is no multiple of its block.
   BlockType type_of(const TensorPlace& place) const;
 
  private:
   Mixture(std::string_view name, std::uint32_t file_type, BlockType base)
       : name_(name), file_type_(file_type), base_(base) {}
-  BlockType chosen(const TensorPlace& place) const;
-
   std::string_view name_;
   std::uint32_t file_type_;
   BlockType base_;

@@ -1,6 +1,8 @@
 #include "serve/embedding_exchange.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace stepstone {
 
@@ -22,6 +24,8 @@ std::string to_base64(std::string_view bytes) {
 }
 
 void EmbeddingExchange::take(std::size_t request, EngineEvent event) {
+  require(std::ranges::all_of(event.embedding, [](float x) { return std::isfinite(x); }),
+          "the model computes numbers that are none for this input: its weights may be damaged");
   vectors_[request] = std::move(event.embedding);
   tokens_ += event.usage.prompt_tokens;
 }

@@ -1,6 +1,8 @@
 #include "stone/convert.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "io/atomic_folder.h"
 #include "io/file.h"
@@ -8,6 +10,7 @@
 #include "stone/gguf_config.h"
 #include "stone/gguf_model.h"
 #include "stone/gguf_tokenizer.h"
+#include "stone/model_file.h"
 
 namespace stepstone {
 namespace {
@@ -30,6 +33,23 @@ void write_end_tokens(const Stone& stone, GgufWriter& writer) {
   }
 }
 
+// One sentence per pair of types and length of rows.
+std::vector<std::string> notes_of(const std::vector<GgufFallback>& fallbacks, std::size_t tensors) {
+  using Kind = std::tuple<BlockType, BlockType, std::int64_t>;
+  std::map<Kind, std::vector<std::string>> kinds;
+  for (const GgufFallback& f : fallbacks) kinds[{f.wanted, f.type, f.row}].push_back(f.name);
+  std::vector<std::string> notes;
+  for (const auto& [kind, names] : kinds) {
+    const auto [wanted, type, row] = kind;
+    notes.push_back(fmt::format(
+        "{} of {} tensors: {} instead of {}, because their rows of {} values are not a multiple "
+        "of {}: {}{}",
+        names.size(), tensors, name_of(type), name_of(wanted), row, info_of(wanted).elements,
+        names.front(), names.size() > 1 ? ", …" : ""));
+  }
+  return notes;
+}
+
 }  // namespace
 
 GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixture_name,
@@ -42,7 +62,7 @@ GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixt
   GgufSummary summary;
   std::unique_ptr<Transformer> weights;
   if (kind_of(model) == FileKind::file) {
-    const GgufFile file = GgufFile::open(model);
+    const GgufFile file = open_gguf_model(model);
     for (const auto& [key, value] : file.metadata()) {
       if (key != "general.alignment") writer.set(key, value);
     }
@@ -66,11 +86,12 @@ GgufSummary write_gguf(const std::filesystem::path& model, std::string_view mixt
   }
   writer.set("general.file_type", mixture.file_type());
   writer.set("general.quantization_version", kQuantizationVersion);
-  add_gguf_tensors(*weights, mixture, writer);
+  const auto fallbacks = add_gguf_tensors(*weights, mixture, writer, model.string());
   writer.write(out, [&](std::size_t index, std::size_t count) {
     summary.tensors = count;
     if (on_tensor) on_tensor(index, count);
   });
+  std::ranges::move(notes_of(fallbacks, summary.tensors), std::back_inserter(summary.notes));
   summary.bytes = std::filesystem::file_size(out);
   summary.bits_per_weight =
       8 * static_cast<double>(summary.bytes) / static_cast<double>(weights->parameters().numel());

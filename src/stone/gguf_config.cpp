@@ -5,7 +5,9 @@
 
 #include "core/suggest.h"
 #include "io/json.h"
+#include "models/transformer/families.h"
 #include "ops/rotary/rotary_frequencies.h"
+#include "stone/gguf_keys.h"
 
 namespace stepstone {
 namespace {
@@ -35,85 +37,88 @@ const GgufArchitecture& architecture_of(const GgufFile& file) {
   file.fail(kKey, fmt::format("\"{}\" is not a known family{}", name, did_you_mean(name, known)));
 }
 
-// The keys of one architecture.
-class Keys {
- public:
-  Keys(const GgufFile& file, std::string_view architecture)
-      : file_(file), prefix_(std::string(architecture) + ".") {}
-
-  bool has(std::string_view key) const { return file_.has(full(key)); }
-  std::int64_t count(std::string_view key) const {
-    const std::string name = full(key);
-    const GgufValue* value = file_.has(name) ? &file_.metadata().find(name)->second : nullptr;
-    if (value != nullptr && value->array) {  // one per layer: all must be the same
-      const auto each = file_.get<std::vector<std::int64_t>>(name);
-      if (each.empty() || std::ranges::count(each, each[0]) != std::ssize(each)) {
-        file_.fail(name, "differs between layers, which no known family does");
-      }
-      return each[0];
-    }
-    return file_.get<std::int64_t>(name);
-  }
-  std::int64_t count_or(std::string_view key, std::int64_t otherwise) const {
-    return has(key) ? count(key) : otherwise;
-  }
-  double real(std::string_view key) const { return file_.get<double>(full(key)); }
-  double real_or(std::string_view key, double otherwise) const {
-    return has(key) ? real(key) : otherwise;
-  }
-  std::string text_or(std::string_view key, const char* otherwise) const {
-    return file_.get_or<std::string>(full(key), otherwise);
-  }
-  std::string full(std::string_view key) const { return prefix_ + std::string(key); }
-
- private:
-  const GgufFile& file_;
-  std::string prefix_;
-};
-
 std::vector<double> factors(const GgufFile& file, const std::string& name) {
   Tensor t = file.tensor(name);
   if (t.dtype() != DType::f32) t = t.to(DType::f32);
   return {t.span<float>().begin(), t.span<float>().end()};
 }
 
-// Rotary scaling in the keys of config.json.
-Json rope_of(const GgufFile& file, const Keys& keys, std::int64_t context) {
-  Json rope = {{"rope_type", "default"}};
-  const std::int64_t original = keys.count_or("rope.scaling.original_context_length", context);
-  if (file.contains("rope_factors_long.weight")) {
-    rope = {{"rope_type", "longrope"},
-            {"short_factor", factors(file, "rope_factors_short.weight")},
-            {"long_factor", factors(file, "rope_factors_long.weight")},
-            {"original_max_position_embeddings", original}};
-    const double attention = keys.real_or("rope.scaling.attn_factor", 0);
-    if (attention > 0) rope["attention_factor"] = attention;
-  } else if (file.contains("rope_freqs.weight")) {  // Llama 3: the same factors at any length
-    const auto f = factors(file, "rope_freqs.weight");
-    rope = {{"rope_type", "longrope"}, {"short_factor", f},
-            {"long_factor", f},        {"factor", 1.0},
-            {"attention_factor", 1.0}, {"original_max_position_embeddings", original}};
-  } else if (const auto type = keys.text_or("rope.scaling.type", "none"); type != "none") {
-    rope = {{"rope_type", type},
-            {"factor", keys.real_or("rope.scaling.factor", 1)},
-            {"original_max_position_embeddings", original}};
+// Scaling without tensors of factors. A factor without a type is linear, as llama.cpp has it.
+Json plain_scaling(const GgufKeys& keys, std::int64_t original) {
+  const char* factor_key = keys.has("rope.scaling.factor") ? "rope.scaling.factor"
+                                                           : "rope.scale_linear";  // its old name
+  const double factor = keys.real_or(factor_key, 0);
+  const std::string type = keys.text_or("rope.scaling.type", factor > 0 ? "linear" : "none");
+  if (type == "none" || (type == "linear" && factor == 0)) return {{"rope_type", "default"}};
+  if (type != "linear" && type != "yarn") {
+    keys.fail("rope.scaling.type",
+              fmt::format("\"{}\" is not known: none, linear and yarn are, and longrope with its "
+                          "factors in tensors",
+                          type));
+  }
+  if (!(factor > 0)) keys.fail(factor_key, fmt::format("{} is not positive", factor));
+  Json rope = {
+      {"rope_type", type}, {"factor", factor}, {"original_max_position_embeddings", original}};
+  if (type == "yarn") {
+    rope["beta_fast"] = keys.real_or("rope.scaling.yarn_beta_fast", 32);
+    rope["beta_slow"] = keys.real_or("rope.scaling.yarn_beta_slow", 1);
   }
   return rope;
 }
 
-Json gpt2_config(const GgufFile& file, const Keys& keys, std::int64_t vocab) {
+// Rotary scaling in the keys of config.json.
+Json rope_of(const GgufFile& file, const GgufKeys& keys, std::int64_t context) {
+  const std::int64_t original = keys.count_or("rope.scaling.original_context_length", context);
+  const bool longrope = file.contains("rope_factors_long.weight");
+  if (!longrope && !file.contains("rope_freqs.weight")) return plain_scaling(keys, original);
+  const std::string type = keys.text_or("rope.scaling.type", "none");
+  if (type != "none" && !(longrope && type == "longrope")) {
+    keys.fail("rope.scaling.type",
+              fmt::format("\"{}\" does not go with the file's tensors of factors", type));
+  }
+  if (longrope) {
+    Json rope = {{"rope_type", "longrope"},
+                 {"short_factor", factors(file, "rope_factors_short.weight")},
+                 {"long_factor", factors(file, "rope_factors_long.weight")},
+                 {"original_max_position_embeddings", original}};
+    const double attention = keys.real_or("rope.scaling.attn_factor", 0);
+    if (attention > 0) rope["attention_factor"] = attention;
+    return rope;
+  }
+  const auto f = factors(file, "rope_freqs.weight");  // Llama 3: the same at any length
+  return {{"rope_type", "longrope"}, {"short_factor", f},
+          {"long_factor", f},        {"factor", 1.0},
+          {"attention_factor", 1.0}, {"original_max_position_embeddings", original}};
+}
+
+double theta_of(const GgufKeys& keys, const char* key) {
+  const double theta = keys.real(key);
+  if (!(std::isfinite(theta) && theta > 1)) {
+    keys.fail(key, fmt::format("must exceed 1, got {}", theta));
+  }
+  return theta;
+}
+
+Json gpt2_config(const GgufFile& file, const GgufKeys& keys, std::int64_t vocab) {
+  const std::int64_t heads = keys.count("attention.head_count");
+  keys.must_be("attention.head_count_kv", heads);
+  if (heads > 0) {
+    for (const char* key : {"attention.key_length", "attention.value_length"}) {
+      keys.must_be(key, keys.count("embedding_length") / heads);
+    }
+  }
   return {{"model_type", "gpt2"},
           {"vocab_size", vocab},
           {"n_embd", keys.count("embedding_length")},
           {"n_layer", keys.count("block_count")},
-          {"n_head", keys.count("attention.head_count")},
+          {"n_head", heads},
           {"n_inner", keys.count("feed_forward_length")},
           {"n_positions", keys.count("context_length")},
           {"layer_norm_epsilon", keys.real("attention.layer_norm_epsilon")},
           {"tie_word_embeddings", !file.contains("output.weight")}};
 }
 
-void add_gemma(const Keys& keys, std::int64_t heads, std::int64_t head_dim, Json& json) {
+void add_gemma(const GgufKeys& keys, std::int64_t heads, std::int64_t head_dim, Json& json) {
   const auto cap = [&](const char* key) { return keys.has(key) ? Json(keys.real(key)) : Json(); };
   json["attn_logit_softcapping"] = cap("attn_logit_softcapping");
   json["final_logit_softcapping"] = cap("final_logit_softcapping");
@@ -127,20 +132,56 @@ void add_gemma(const Keys& keys, std::int64_t heads, std::int64_t head_dim, Json
     json["query_pre_attn_scalar"] = 1 / (scale * scale);
   }
   if (keys.has("rope.freq_base_swa")) {
-    json["rope_local_base_freq"] = keys.real("rope.freq_base_swa");
+    json["rope_local_base_freq"] = theta_of(keys, "rope.freq_base_swa");
   }
 }
 
-Json folder_config(const GgufFile& file, const GgufArchitecture& architecture) {
-  const Keys keys(file, architecture.name);
+// What the layers with a window have of their own must be what the others have: Gemma's base
+// apart, no known family differs there.
+void check_windowed_layers(const GgufKeys& keys, std::int64_t head_dim, std::int64_t rotated) {
+  keys.must_be("attention.key_length_swa", head_dim);
+  keys.must_be("attention.value_length_swa", head_dim);
+  keys.must_be("rope.dimension_count_swa", rotated);
+}
+
+void add_window(const GgufFile& file, const GgufKeys& keys, std::string_view model_type,
+                std::int64_t context, Json& json) {
+  const std::int64_t window = keys.count_or("attention.sliding_window", 0);
+  const Family* family = find_family(model_type);
+  if (window > 0 && window < context && family->window == WindowKind::none) {
+    keys.fail("attention.sliding_window",
+              fmt::format("is {}, but the family {} has no window", window, model_type));
+  }
+  json["use_sliding_window"] = window > 0;
+  if (window > 0) json["sliding_window"] = window;
+  constexpr const char* kPattern = "attention.sliding_window_pattern";
+  const std::string pattern = keys.full(kPattern);
+  if (!file.has(pattern)) return;
+  if (!file.metadata().find(pattern)->second.array) {  // every n-th layer has none
+    json["sliding_window_pattern"] = keys.count(kPattern);
+    if (window > 0 && family->full_every == 0) {
+      keys.fail(kPattern, fmt::format("the family {} takes it as one value per layer", model_type));
+    }
+    return;
+  }
+  const std::vector<bool> layers = keys.flags(kPattern);
+  if (window == 0) return;
+  for (const bool windowed : layers) {
+    json["layer_types"].push_back(windowed ? "sliding_attention" : "full_attention");
+  }
+}
+
+Json folder_config(const GgufFile& file, const GgufArchitecture& architecture,
+                   const GgufKeys& keys) {
   const std::int64_t vocab = file.info("token_embd.weight").shape.dim(0);
   if (architecture.name == "gpt2") return gpt2_config(file, keys, vocab);
   const std::int64_t context = keys.count("context_length");
   const std::int64_t hidden = keys.count("embedding_length");
   const std::int64_t heads = keys.count("attention.head_count");
-  if (heads <= 0) file.fail(keys.full("attention.head_count"), "is not positive");
+  if (heads <= 0) keys.fail("attention.head_count", "is not positive");
   const std::int64_t head_dim = keys.count_or("attention.key_length", hidden / heads);
-  if (head_dim <= 0) file.fail(keys.full("attention.key_length"), "is not positive");
+  if (head_dim <= 0) keys.fail("attention.key_length", "is not positive");
+  keys.must_be("attention.value_length", head_dim);
   Json json = {{"model_type", architecture.model_type},
                {"vocab_size", vocab},
                {"hidden_size", hidden},
@@ -153,24 +194,25 @@ Json folder_config(const GgufFile& file, const GgufArchitecture& architecture) {
                {"rms_norm_eps", keys.real("attention.layer_norm_rms_epsilon")},
                {"tie_word_embeddings", !file.contains("output.weight")},
                {"rope_scaling", rope_of(file, keys, context)}};
-  if (keys.has("rope.freq_base")) json["rope_theta"] = keys.real("rope.freq_base");
-  const double rotated = static_cast<double>(keys.count_or("rope.dimension_count", head_dim));
-  if (rotated < static_cast<double>(head_dim)) {
-    json["partial_rotary_factor"] = rotated / static_cast<double>(head_dim);
+  if (keys.has("rope.freq_base")) json["rope_theta"] = theta_of(keys, "rope.freq_base");
+  const std::int64_t rotated = keys.count_or("rope.dimension_count", head_dim);
+  if (rotated <= 0 || rotated > head_dim || rotated % 2 != 0) {
+    keys.fail("rope.dimension_count",
+              fmt::format("{} is not an even number up to {}", rotated, head_dim));
+  }
+  if (rotated < head_dim) {
+    json["partial_rotary_factor"] = static_cast<double>(rotated) / static_cast<double>(head_dim);
   }
   const bool bias = file.contains("blk.0.attn_q.bias");
   json["attention_bias"] = json["bias"] = bias;
-  if (const std::int64_t window = keys.count_or("attention.sliding_window", 0); window > 0) {
-    json["sliding_window"] = window;
-    json["use_sliding_window"] = true;
-    const std::string pattern = keys.full("attention.sliding_window_pattern");
-    if (file.has(pattern) && file.metadata().find(pattern)->second.array) {
-      for (const bool windowed : file.get<std::vector<bool>>(pattern)) {
-        json["layer_types"].push_back(windowed ? "sliding_attention" : "full_attention");
-      }
-    }
+  add_window(file, keys, architecture.model_type, context, json);
+  check_windowed_layers(keys, head_dim, rotated);
+  if (architecture.name.starts_with("gemma")) {
+    add_gemma(keys, heads, head_dim, json);
+  } else {
+    keys.must_be_about("rope.freq_base_swa", json.value("rope_theta", 10000.0));
+    keys.must_be_about("attention.scale", 1 / std::sqrt(static_cast<double>(head_dim)));
   }
-  if (architecture.name.starts_with("gemma")) add_gemma(keys, heads, head_dim, json);
   return json;
 }
 
@@ -194,6 +236,13 @@ void write_rope(const TransformerConfig& c, GgufWriter& writer, const std::strin
     writer.set(prefix + "rope.scaling.type", s.kind == Kind::linear ? "linear" : "yarn");
     writer.set(prefix + "rope.scaling.factor", static_cast<float>(s.factor));
   }
+  if (s.kind == Kind::yarn) {
+    require<UsageError>(s.attention_factor == 0 && s.truncate,
+                        "gguf: it has no attention_factor and no truncate of YaRN, which this "
+                        "model sets");
+    writer.set(prefix + "rope.scaling.yarn_beta_fast", static_cast<float>(s.beta_fast));
+    writer.set(prefix + "rope.scaling.yarn_beta_slow", static_cast<float>(s.beta_slow));
+  }
   if (s.kind == Kind::longrope) {
     const auto frequencies = ops::rope_frequencies(
         {c.rope.rotary_dim > 0 ? c.rope.rotary_dim : c.head_dim, c.rope.theta, s});
@@ -214,7 +263,10 @@ const GgufArchitecture& gguf_architecture(const TransformerConfig& config) {
 
 TransformerConfig read_gguf_config(const GgufFile& file) {
   const GgufArchitecture& architecture = architecture_of(file);
-  return transformer_config_from_json(folder_config(file, architecture), file.file());
+  const GgufKeys keys(file, architecture.name);
+  const Json json = folder_config(file, architecture, keys);
+  keys.check_others();
+  return transformer_config_from_json(json, file.file());
 }
 
 void write_gguf_config(const TransformerConfig& c, GgufWriter& writer) {

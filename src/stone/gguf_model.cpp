@@ -5,6 +5,7 @@
 
 #include "ops/rotary/rotary_frequencies.h"
 #include "quant/quantize.h"
+#include "stone/finite_weights.h"
 #include "stone/gguf_config.h"
 
 namespace stepstone {
@@ -123,6 +124,7 @@ void load_values(const nn::Parameter& p, std::span<const GgufPart> parts, const 
   for (const GgufPart& part : parts) {
     Tensor source = file.tensor(part.name);
     if (source.dtype() != DType::f32) source = source.to(DType::f32);
+    require_finite(source, file.file(), part.name);
     p.var.value().slice(begin, begin + part.rows).copy_from(reordered(source, part, false));
     begin += part.rows;
   }
@@ -216,30 +218,43 @@ void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights
   }
 }
 
-void add_gguf_tensors(const Transformer& model, const Mixture& mixture, GgufWriter& writer) {
+std::vector<GgufFallback> add_gguf_tensors(const Transformer& model, const Mixture& mixture,
+                                           GgufWriter& writer, const std::string& source) {
   const TransformerConfig& c = model.config();
+  const auto encoded_part = [source](const Tensor& t, const std::string& name, BlockType type) {
+    try {
+      return encoded(t, type);
+    } catch (const Error& e) {
+      throw FormatError(source, name, e.what());
+    }
+  };
   for (const auto& [name, factors] : rope_tensors(c)) {
     const std::vector<float> values(factors.begin(), factors.end());
     const Tensor t =
         Tensor::from(std::span<const float>(values), {static_cast<std::int64_t>(values.size())});
     writer.add(name, BlockType::f32, t.shape(), [t] { return encoded(t, BlockType::f32); });
   }
+  std::vector<GgufFallback> fallbacks;
   for (const nn::Parameter& p : model.parameters()) {
     std::int64_t begin = 0;
     for (const GgufPart& part : gguf_parts(c, p)) {
       const Tensor slice = p.var.value().slice(begin, begin + part.rows);
       begin += part.rows;
-      const BlockType type = mixture.type_of({.kind = part.kind,
-                                              .layer = part.layer,
-                                              .layers = c.layers,
-                                              .row = slice.dim(-1),
-                                              .heads = c.heads,
-                                              .kv_heads = c.kv_heads,
-                                              .tied = c.tied_head});
-      writer.add(part.name, type, slice.shape(),
-                 [slice, part, type] { return encoded(reordered(slice, part, true), type); });
+      const TensorPlace place{.kind = part.kind,
+                              .layer = part.layer,
+                              .layers = c.layers,
+                              .row = slice.dim(-1),
+                              .heads = c.heads,
+                              .kv_heads = c.kv_heads,
+                              .tied = c.tied_head};
+      const BlockType type = mixture.type_of(place), wanted = mixture.wanted(place);
+      if (type != wanted) fallbacks.push_back({part.name, place.row, wanted, type});
+      writer.add(part.name, type, slice.shape(), [slice, part, type, encoded_part] {
+        return encoded_part(reordered(slice, part, true), part.name, type);
+      });
     }
   }
+  return fallbacks;
 }
 
 }  // namespace stepstone

@@ -31,7 +31,17 @@ enum class Weights : std::uint8_t {
 // over or of another shape.
 void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights = Weights::f32);
 
-// Adds every weight, of the type that `mixture` gives it. `model` must outlive `writer`.
-void add_gguf_tensors(const Transformer& model, const Mixture& mixture, GgufWriter& writer);
+// A tensor whose rows do not fit the type that its mixture has in mind.
+struct GgufFallback {
+  std::string name;
+  std::int64_t row;  // values
+  BlockType wanted, type;
+};
+
+// Adds every weight, of the type that `mixture` gives it; returns those that got another one.
+// `model` must outlive `writer`. A weight that a type cannot hold is a FormatError of `source`, the
+// model's file or folder, when it is written.
+std::vector<GgufFallback> add_gguf_tensors(const Transformer& model, const Mixture& mixture,
+                                           GgufWriter& writer, const std::string& source = "model");
 
 }  // namespace stepstone

@@ -10,9 +10,11 @@
 #include "io/hash.h"
 #include "io/safetensors.h"
 #include "stone/end_tokens.h"
+#include "stone/finite_weights.h"
 #include "stone/gguf_config.h"
 #include "stone/gguf_model.h"
 #include "stone/gguf_tokenizer.h"
+#include "stone/model_file.h"
 
 namespace stepstone {
 namespace {
@@ -44,7 +46,7 @@ Shape with_rows(const Shape& shape, std::int64_t rows) {
   return Shape(dims);
 }
 
-// The tensor as it is wanted: f32, rows first.
+// The tensor as it is wanted: f32, rows first, every value a number.
 Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t rows,
                  const TensorMap& tensors, const std::string& file) {
   const auto it = tensors.find(name);
@@ -62,6 +64,7 @@ Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t r
         file, name,
         fmt::format("expected shape {}, got {}", to_string(expected), to_string(source.shape())));
   }
+  require_finite(source, file, name);
   return flip ? transposed(source) : source;
 }
 
@@ -160,7 +163,7 @@ void check_vocabulary(const Stone& stone) {
 }
 
 Stone load_gguf_stone(const std::filesystem::path& path, Weights weights) {
-  auto file = std::make_shared<const GgufFile>(GgufFile::open(path));
+  auto file = std::make_shared<const GgufFile>(open_gguf_model(path));
   Stone stone{.folder = path,
               .model = std::make_unique<Transformer>(read_gguf_config(*file), nn::Values::none),
               .tokenizer = read_gguf_tokenizer(*file),
@@ -172,13 +175,6 @@ Stone load_gguf_stone(const std::filesystem::path& path, Weights weights) {
   stone.end_tokens =
       end_tokens(stone.tokenizer, read_end_tokens(*file, stone.model->config().vocab_size));
   return stone;
-}
-
-void require_folder(const std::filesystem::path& folder) {
-  require<UsageError>(std::filesystem::is_directory(folder),
-                      "{}: is neither a model folder nor a .gguf file", folder.string());
-  require<UsageError>(std::filesystem::exists(folder / "config.json"),
-                      "{}: holds no config.json, so it is not a model folder", folder.string());
 }
 
 // The weights of a body without a head, as GPT-2 was published, lack the first part of each name
@@ -231,18 +227,18 @@ std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& fo
 
 std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path) {
   if (kind_of(path) == FileKind::file) {
-    const GgufFile file = GgufFile::open(path);
+    const GgufFile file = open_gguf_model(path);
     auto model = std::make_unique<Transformer>(read_gguf_config(file), nn::Values::none);
     load_gguf_tensors(*model, file);
     return model;
   }
-  require_folder(path);
+  require_model_folder(path);
   return load_folder_weights(path);
 }
 
 Stone load_stone(const std::filesystem::path& folder, Weights weights) {
   if (kind_of(folder) == FileKind::file) return load_gguf_stone(folder, weights);
-  require_folder(folder);
+  require_model_folder(folder);
   Stone stone{.folder = folder,
               .model = {},
               .tokenizer = Tokenizer::bytes(),

@@ -21,7 +21,7 @@ refused 1 generate -m "$work/model" -p x
 refused 1 generate -m "$tiny" -f "$work/pipe.txt"
 refused 1 eval -m "$tiny" --data "$work/pipe.txt"
 status 2 generate -m "$work/pipe.gguf" -p x
-says 'neither a model folder nor' err
+says 'is neither a file nor a folder' err
 status 1 generate -m "$tiny" -f /dev/zero
 says 'is a device, not a file' err
 status 1 export -m "$tiny" -o /dev/null

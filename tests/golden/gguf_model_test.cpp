@@ -1,9 +1,12 @@
 // Every family written as GGUF and read again: the same weights, the same hidden states.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <functional>
 
 #include "io/test_support.h"
 #include "stone/gguf_config.h"
@@ -174,6 +177,117 @@ TEST_P(GgufModel, ADamagedTensorIsNamed) {
   EXPECT_EQ(testing::format_error_mismatch([&] { load_weights(folder_ / "turned.gguf"); },
                                            "blk.1.ffn_down.weight.shape"),
             "");
+}
+
+// With all of `file` but what `change` does to the writer afterwards.
+void copy_changed(const GgufFile& file, const std::filesystem::path& to,
+                  const std::function<void(GgufWriter&)>& change) {
+  GgufWriter writer;
+  for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+  change(writer);
+  for (const std::string& name : file.names()) {
+    writer.add(name, file.info(name).type, file.info(name).shape, [&file, name] {
+      const auto bytes = file.data(name);
+      return std::vector<std::byte>(bytes.begin(), bytes.end());
+    });
+  }
+  writer.write(to);
+}
+
+// A key that changes what is computed is never passed over.
+TEST_P(GgufModel, KeysThatCountAreKnownOrRefused) {
+  const auto path = write("F32");
+  const GgufFile file = GgufFile::open(path);
+  const auto architecture = file.get<std::string>("general.architecture");
+  const auto refused = [&](const std::string& key, auto value) {
+    const std::string full = architecture + "." + key;
+    copy_changed(file, folder_ / "changed.gguf", [&](GgufWriter& w) { w.set(full, value); });
+    EXPECT_EQ(testing::format_error_mismatch([&] { load_weights(folder_ / "changed.gguf"); }, full),
+              "")
+        << full;
+  };
+  const auto accepted = [&](const std::string& key, auto value) {
+    const std::string full = architecture + "." + key;
+    copy_changed(file, folder_ / "changed.gguf", [&](GgufWriter& w) { w.set(full, value); });
+    EXPECT_NO_THROW(load_weights(folder_ / "changed.gguf")) << full;
+  };
+  refused("expert_count", std::uint32_t{8});
+  accepted("expert_count", std::uint32_t{0});
+  accepted("expert_used_count", std::uint32_t{2});
+  refused("logit_scale", 0.25f);
+  accepted("logit_scale", 1.0f);
+  refused("attention.value_length", std::uint32_t{24});
+  refused("attention.causal", false);
+  refused("attention.max_alibi_bias", 8.0f);
+  refused("residual_scale", 0.22f);
+  refused("nobody.knows", 1.0f);
+  accepted("rope.scaling.finetuned", true);
+  if (architecture == "gpt2") return;
+  refused("rope.scaling.type", std::string("dynamic"));
+  refused("rope.scaling.yarn_attn_factor", 1.5f);
+  refused("rope.freq_base", -0.0f);
+  refused("rope.freq_base", std::nanf(""));
+  refused("rope.dimension_count", std::uint32_t{3});
+  refused("attention.value_length_swa", std::uint32_t{24});
+  if (architecture.starts_with("gemma")) return;
+  refused("attention.scale", 0.3f);
+  refused("attn_logit_softcapping", 30.0f);
+  refused("final_logit_softcapping", 30.0f);
+  accepted("final_logit_softcapping", 0.0f);
+  if (architecture == "llama" || architecture == "internlm2") {
+    refused("attention.sliding_window", std::uint32_t{8});
+    accepted("attention.sliding_window", std::uint32_t{4096});
+  }
+}
+
+TEST(GgufConfig, ScalingOfRotationIsKept) {
+  const testing::ScratchFolder folder;
+  const auto golden = std::filesystem::path(STEPSTONE_SOURCE_DIR) / "tests/golden/qwen3";
+  auto model = load_weights(golden);
+  const auto scaling_of = [&](const std::function<void(GgufWriter&)>& change) {
+    GgufWriter writer;
+    write_gguf_config(model->config(), writer);
+    change(writer);
+    add_gguf_tensors(*model, Mixture::named("F32"), writer);
+    writer.write(folder / "m.gguf");
+    return read_gguf_config(GgufFile::open(folder / "m.gguf")).rope.scaling;
+  };
+  using Kind = ops::RopeScaling::Kind;
+  const auto yarn = scaling_of([](GgufWriter& w) {
+    w.set("qwen3.rope.scaling.type", std::string("yarn"));
+    w.set("qwen3.rope.scaling.factor", 4.0f);
+    w.set("qwen3.rope.scaling.yarn_beta_fast", 16.0f);
+  });
+  EXPECT_EQ(yarn.kind, Kind::yarn);
+  EXPECT_EQ(yarn.factor, 4);
+  EXPECT_EQ(yarn.beta_fast, 16);
+  EXPECT_EQ(yarn.beta_slow, 1);
+  // As llama.cpp reads it: a factor alone is linear, and it had another name.
+  for (const char* key : {"qwen3.rope.scaling.factor", "qwen3.rope.scale_linear"}) {
+    const auto linear = scaling_of([&](GgufWriter& w) { w.set(key, 2.0f); });
+    EXPECT_EQ(linear.kind, Kind::linear) << key;
+    EXPECT_EQ(linear.factor, 2) << key;
+  }
+}
+
+// Refused wherever weights are dequantised: as numbers of the file or as the scale of a block.
+TEST_P(GgufModel, ValuesThatAreNoNumbersAreNamed) {
+  for (const char* mixture : {"F32", "F16", "Q8_0"}) {
+    const auto path = write(mixture);
+    const std::string name = "blk.1.ffn_down.weight";
+    const GgufFile::Info info = GgufFile::open(path).info(name);
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(info.begin));
+    const std::uint16_t half[] = {0x7e00, 0x7e00};
+    const float real = std::nanf("");
+    file.write(info.type == BlockType::f32 ? reinterpret_cast<const char*>(&real)
+                                           : reinterpret_cast<const char*>(half),
+               4);
+    file.close();
+    const auto message = testing::message_of<FormatError>([&] { load_weights(path); });
+    EXPECT_THAT(message, ::testing::HasSubstr(name)) << mixture;
+    EXPECT_THAT(message, ::testing::HasSubstr("[0, 0] is nan")) << mixture;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GgufModel,

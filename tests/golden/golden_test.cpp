@@ -86,6 +86,94 @@ TEST(Weights, OfABodyAlone) {
   }
 }
 
+TEST(Weights, ThatAreNoNumbersAreNamed) {
+  const auto published = std::filesystem::path(STEPSTONE_SOURCE_DIR) / "tests/golden/qwen3";
+  const testing::ScratchFolder folder;
+  std::filesystem::copy(published / "config.json", folder / "config.json");
+  for (const float bad : {std::nanf(""), INFINITY, -INFINITY}) {
+    TensorMap tensors;
+    for (const auto& [name, tensor] : load_safetensors_folder(published)) {
+      tensors[name] = tensor.clone();
+    }
+    const std::string name = "model.layers.1.mlp.down_proj.weight";
+    const Tensor& damaged = tensors.at(name);
+    damaged.data<float>()[damaged.dim(1) * 2 + 5] = bad;
+    write_safetensors(folder / "model.safetensors", tensors);
+    const auto message = testing::message_of<FormatError>([&] { load_weights(folder.path()); });
+    EXPECT_EQ(message, fmt::format("{}: {}: the value at [2, 5] is {}: the weights are damaged",
+                                   (folder / "model.safetensors").string(), name, bad));
+  }
+}
+
+// What changes the computation is known or refused, whatever the family.
+TEST(Config, FieldsThatCountAreKnownOrRefused) {
+  const auto published = std::filesystem::path(STEPSTONE_SOURCE_DIR) / "tests/golden";
+  const auto problem = [&](const char* family, const char* field, const Json& value) {
+    Json json = read_json(published / family / "config.json");
+    json[Json::json_pointer(field)] = value;
+    std::string named(field + 1);
+    std::ranges::replace(named, '/', '.');
+    return testing::format_error_mismatch(
+        [&] { transformer_config_from_json(json, "config.json"); }, named);
+  };
+  const auto refused = [&](const char* family, const char* field, const Json& value) {
+    EXPECT_EQ(problem(family, field, value), "") << family << " " << field << " " << value;
+  };
+  const auto accepted = [&](const char* family, const char* field, const Json& value) {
+    EXPECT_THAT(problem(family, field, value), ::testing::StartsWith("accepted"))
+        << family << " " << field << " " << value;
+  };
+  for (const char* family : {"llama", "qwen2", "qwen3", "mistral", "phi3", "gemma2", "gpt2"}) {
+    for (const char* granite : {"/embedding_multiplier", "/residual_multiplier",
+                                "/attention_multiplier", "/logits_scaling"}) {
+      refused(family, granite, 0.22);
+      accepted(family, granite, 1.0);
+    }
+    refused(family, "/num_experts", 8);
+    refused(family, "/num_local_experts", 8);
+    accepted(family, "/num_experts", 0);
+    refused(family, "/moe_intermediate_size", 64);
+    refused(family, "/kv_lora_rank", 512);
+    refused(family, "/clip_qkv", 8.0);
+    accepted(family, "/clip_qkv", nullptr);
+    refused(family, "/use_qk_norm", true);
+    refused(family, "/is_causal", false);
+    refused(family, "/alibi", true);
+    accepted(family, "/unsloth_version", "2026.1");
+    accepted(family, "/router_aux_loss_coef", 0.001);
+    accepted(family, "/chunk_size_feed_forward", 0);
+  }
+  refused("gpt2", "/scale_attn_by_inverse_layer_idx", true);
+  refused("gpt2", "/scale_attn_weights", false);
+  refused("gpt2", "/rope_scaling", {{"type", "linear"}, {"factor", 2}});
+  refused("llama", "/attn_logit_softcapping", 30.0);
+  accepted("llama", "/attn_logit_softcapping", nullptr);
+  accepted("gemma2", "/attn_logit_softcapping", 30.0);
+  refused("qwen3", "/query_pre_attn_scalar", 24);
+  refused("qwen3", "/layer_types", {"full_attention", "chunked_attention"});
+  refused("qwen3", "/layer_types", {"full_attention", "sliding_attention"});  // without a window
+  refused("llama", "/layer_types", {"full_attention", "sliding_attention"});
+  refused("qwen2", "/layer_types", "sliding_attention");
+  refused("llama3-rope", "/rope_theta", -0.0);
+  refused("qwen3", "/rope_parameters/long_mscale", 1.2);
+  accepted("qwen3", "/rope_parameters/mrope_section", {2, 1, 1});
+  Json json = read_json(published / "gemma3/config.json");
+  json["rope_parameters"]["sliding_attention"]["rope_type"] = "linear";
+  EXPECT_EQ(testing::format_error_mismatch(
+                [&] { transformer_config_from_json(json, "config.json"); }, "rope_parameters"),
+            "");
+}
+
+TEST(Config, YarnsAttentionFactorInDeepSeeksWords) {
+  const auto published = std::filesystem::path(STEPSTONE_SOURCE_DIR) / "tests/golden/qwen3";
+  Json json = read_json(published / "config.json");
+  json["rope_parameters"] = {
+      {"rope_type", "yarn"}, {"factor", 40.0}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}};
+  const auto c = transformer_config_from_json(json, "config.json");
+  // (0.1 · ln 40 + 1) / (0.05 · ln 40 + 1)
+  EXPECT_NEAR(c.rope.scaling.attention_factor, 1.3688879 / 1.1844440, 1e-6);
+}
+
 TEST(Config, NumbersAreAsShortAsTheyCanBe) {
   TransformerConfig config;
   for (const char* family : {"llama", "gpt2"}) {

@@ -8,6 +8,7 @@
 #include "io/json.h"
 #include "models/transformer/config.h"
 #include "models/transformer/families.h"
+#include "models/transformer/foreign_fields.h"
 #include "models/transformer/rope_json.h"
 
 namespace stepstone {
@@ -84,16 +85,29 @@ TransformerConfig read_gpt2(const Reader& r) {
   return c;
 }
 
-// Which layers have a window: layer_types of transformers 5, else what the family does.
-std::vector<bool> read_windowed(const Reader& r, const Family& family, std::int64_t layers) {
-  std::vector<bool> windowed;
+// layer_types of transformers 5: which layers have a window. Empty where it does not say.
+std::vector<bool> read_layer_types(const Reader& r, std::int64_t layers) {
   const Json* types = find_field(r.json(), "layer_types");
-  if (types != nullptr && types->is_array()) {
-    for (const Json& type : *types) windowed.push_back(type == "sliding_attention");
-    if (static_cast<std::int64_t>(windowed.size()) != layers) {
-      r.fail("layer_types", fmt::format("{} entries for {} layers", windowed.size(), layers));
+  if (types == nullptr || types->is_null()) return {};
+  if (!types->is_array()) r.fail("layer_types", "expected an array");
+  std::vector<bool> windowed;
+  for (const Json& type : *types) {
+    if (type != "sliding_attention" && type != "full_attention") {
+      r.fail("layer_types", fmt::format("{} is not known: full_attention and sliding_attention are",
+                                        dump_json(type)));
     }
-  } else if (family.full_every > 0) {
+    windowed.push_back(type == "sliding_attention");
+  }
+  if (static_cast<std::int64_t>(windowed.size()) != layers) {
+    r.fail("layer_types", fmt::format("{} entries for {} layers", windowed.size(), layers));
+  }
+  return windowed;
+}
+
+// What the family does where layer_types is absent.
+std::vector<bool> usual_windows(const Reader& r, const Family& family, std::int64_t layers) {
+  std::vector<bool> windowed;
+  if (family.full_every > 0) {
     const std::int64_t every = r.count_or("sliding_window_pattern", family.full_every);
     if (every == 0) r.fail("sliding_window_pattern", "is zero");
     for (std::int64_t i = 0; i < layers; ++i) windowed.push_back((i + 1) % every != 0);
@@ -105,13 +119,18 @@ std::vector<bool> read_windowed(const Reader& r, const Family& family, std::int6
 }
 
 void read_window(const Reader& r, const Family& family, TransformerConfig& c) {
-  if (family.window == WindowKind::none ||
-      !r.value_or("use_sliding_window", family.window == WindowKind::always)) {
+  c.windowed = read_layer_types(r, c.layers);
+  const bool wanted = family.window != WindowKind::none &&
+                      r.value_or("use_sliding_window", family.window == WindowKind::always);
+  if (wanted) c.window = r.count_or("sliding_window", 0);
+  if (c.window == 0) {
+    if (std::ranges::find(c.windowed, true) != c.windowed.end()) {
+      r.fail("layer_types", "has sliding_attention, but there is no window");
+    }
+    c.windowed.clear();
     return;
   }
-  c.window = r.count_or("sliding_window", 0);
-  if (c.window == 0) return;
-  c.windowed = read_windowed(r, family, c.layers);
+  if (c.windowed.empty()) c.windowed = usual_windows(r, family, c.layers);
   if (std::ranges::all_of(c.windowed, [](bool w) { return w; })) c.windowed.clear();
 }
 
@@ -199,6 +218,7 @@ TransformerConfig transformer_config_from_json(const Json& json, const std::stri
   const Reader reader(json, file);
   TransformerConfig config;
   const Family* family = find_family(type);
+  if (family != nullptr || type == "gpt2") refuse_foreign_fields(json, file, family);
   if (type == "gpt2") {
     config = read_gpt2(reader);
   } else if (family) {

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "models/transformer/foreign_fields.h"
+
 namespace stepstone {
 namespace {
 
@@ -22,6 +24,15 @@ void read_longrope(const Json& json, const Json& root, const std::string& file,
   const double stretch = static_cast<double>(config.max_positions) /
                          static_cast<double>(std::max<std::int64_t>(s.original_max_position, 1));
   s.factor = get_or<double>(json, "factor", file, stretch);
+}
+
+// DeepSeek's way to say the attention factor; 0 where it is not said.
+double yarn_attention(const Json& json, const std::string& file) {
+  const auto mscale = get_or<double>(json, "mscale", file, 0);
+  const auto of_all = get_or<double>(json, "mscale_all_dim", file, 0);
+  if (mscale == 0 || of_all == 0) return 0;
+  const double stretch = 0.1 * std::log(std::max(1.0, get<double>(json, "factor", file)));
+  return (1 + mscale * stretch) / (1 + of_all * stretch);
 }
 
 void read_scaling(const Json& json, const Json& root, const std::string& file,
@@ -46,7 +57,7 @@ void read_scaling(const Json& json, const Json& root, const std::string& file,
     s.kind = Kind::yarn;
     s.beta_fast = get_or<double>(json, "beta_fast", file, 32);
     s.beta_slow = get_or<double>(json, "beta_slow", file, 1);
-    s.attention_factor = get_or<double>(json, "attention_factor", file, 0);
+    s.attention_factor = get_or<double>(json, "attention_factor", file, yarn_attention(json, file));
     s.truncate = get_or<bool>(json, "truncate", file, true);
   } else {
     throw FormatError(file, "rope_scaling", fmt::format("unknown rope_type \"{}\"", kind));
@@ -59,7 +70,8 @@ void read_rotary_dim(const Json& json, const std::string& file, TransformerConfi
     throw FormatError(file, "partial_rotary_factor", "is not within 0 to 1");
   }
   if (part < 1) {
-    c.rope.rotary_dim = static_cast<std::int64_t>(static_cast<double>(c.head_dim) * part);
+    // Rounded down, but not for the last bit of the factor.
+    c.rope.rotary_dim = static_cast<std::int64_t>(static_cast<double>(c.head_dim) * part + 1e-6);
   }
 }
 
@@ -103,6 +115,24 @@ Json scaling_to_json(const TransformerConfig& c) {
   return json;
 }
 
+// Layers with a window have a base of their own, and nothing else.
+void read_local(const Json& local, const std::string& file, const std::string& field,
+                TransformerConfig& c) {
+  if (!local.is_object()) throw FormatError(file, field, "sliding_attention is not an object");
+  refuse_foreign_rope(local, file, field);
+  c.local_theta = get<double>(local, "rope_theta", file);
+  if (get_or<std::string>(local, "rope_type", file, "default") != "default" ||
+      get_or<double>(local, "partial_rotary_factor", file, 1) != 1) {
+    throw FormatError(file, field, "sliding_attention has a scaling, which is not known here");
+  }
+}
+
+void check_theta(double theta, const std::string& file, const char* field) {
+  if (!(std::isfinite(theta) && theta > 1)) {
+    throw FormatError(file, field, fmt::format("must exceed 1, got {}", theta));
+  }
+}
+
 }  // namespace
 
 void read_rope(const Json& json, const std::string& file, TransformerConfig& c) {
@@ -114,15 +144,20 @@ void read_rope(const Json& json, const std::string& file, TransformerConfig& c) 
     if (rope == nullptr || rope->is_null()) continue;
     if (!rope->is_object()) throw FormatError(file, field, "expected an object");
     if (const Json* local = find_field(*rope, kLocal)) {  // one per kind of layer
-      c.local_theta = get<double>(*local, "rope_theta", file);
+      read_local(*local, file, field, c);
       rope = find_field(*rope, kFull);
-      if (rope == nullptr) throw FormatError(file, field, "full_attention is missing");
+      if (rope == nullptr || !rope->is_object()) {
+        throw FormatError(file, field, "full_attention is missing");
+      }
     }
+    refuse_foreign_rope(*rope, file, field);
     c.rope.theta = get_or<double>(*rope, "rope_theta", file, c.rope.theta);
     if (c.rope.rotary_dim == 0) read_rotary_dim(*rope, file, c);
     read_scaling(*rope, json, file, c, c.rope.scaling);
-    return;
+    break;
   }
+  check_theta(c.rope.theta, file, "rope_theta");
+  if (c.local_theta != 0) check_theta(c.local_theta, file, "rope_local_base_freq");
 }
 
 void write_rope(const TransformerConfig& c, Json& json) {
