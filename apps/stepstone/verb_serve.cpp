@@ -162,9 +162,6 @@ void add_serve(CLI::App& app) {
   verb->add_option("--ssl-cert-file", flags->http.certificate_file,
                    "PEM file with the certificate and its chain: serve https");
   verb->add_option("--ssl-key-file", flags->http.key_file, "PEM file with the certificate's key");
-  verb->add_option("--ssl-cert-file", flags->http.certificate_file,
-                   "PEM file with the certificate and its chain: serve https");
-  verb->add_option("--ssl-key-file", flags->http.key_file, "PEM file with the certificate's key");
   add_engine_flags(*verb, *flags);
   verb->add_option("--timeout", flags->timeout_seconds, "Seconds for a whole answer")
       ->check(CLI::Range(0.1, 1e6))

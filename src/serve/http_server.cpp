@@ -14,7 +14,6 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/ssl.hpp>
-#include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -61,52 +60,6 @@ std::string head_of(const HttpResponse& response, bool keep_alive, bool chunked,
   head += keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return head;
 }
-
-std::unique_ptr<asio::ssl::context> tls_of(const HttpOptions& options) {
-  if (options.certificate_file.empty() && options.key_file.empty()) return nullptr;
-  require<UsageError>(!options.certificate_file.empty() && !options.key_file.empty(),
-                      "TLS needs both a certificate and its key");
-  using Context = asio::ssl::context;
-  auto tls = std::make_unique<Context>(Context::tls_server);
-  tls->set_options(Context::default_workarounds | Context::no_tlsv1 | Context::no_tlsv1_1);
-  const auto check = [](const std::string& file, const error_code& error) {
-    require<UsageError>(!error, "{}: cannot be used for TLS: {}", file, error.message());
-  };
-  error_code error;
-  tls->use_certificate_chain_file(options.certificate_file, error);
-  check(options.certificate_file, error);
-  tls->use_private_key_file(options.key_file, Context::pem, error);
-  check(options.key_file, error);
-  return tls;
-}
-
-// A TCP connection, in the clear or, with `tls`, through TLS.
-class Stream {
- public:
-  using executor_type = beast::tcp_stream::executor_type;
-
-  Stream(tcp::socket socket, asio::ssl::context* tls) : tcp_(std::move(socket)) {
-    if (tls != nullptr) tls_.emplace(tcp_, *tls);
-  }
-  executor_type get_executor() { return tcp_.get_executor(); }
-  beast::tcp_stream& tcp() { return tcp_; }
-  asio::ssl::stream<beast::tcp_stream&>* tls() { return tls_ ? &*tls_ : nullptr; }
-
-  template <typename Buffers, typename Token>
-  auto async_read_some(const Buffers& buffers, Token&& token) {
-    if (tls_) return tls_->async_read_some(buffers, std::forward<Token>(token));
-    return tcp_.async_read_some(buffers, std::forward<Token>(token));
-  }
-  template <typename Buffers, typename Token>
-  auto async_write_some(const Buffers& buffers, Token&& token) {
-    if (tls_) return tls_->async_write_some(buffers, std::forward<Token>(token));
-    return tcp_.async_write_some(buffers, std::forward<Token>(token));
-  }
-
- private:
-  beast::tcp_stream tcp_;
-  std::optional<asio::ssl::stream<beast::tcp_stream&>> tls_;
-};
 
 std::unique_ptr<asio::ssl::context> tls_of(const HttpOptions& options) {
   if (options.certificate_file.empty() && options.key_file.empty()) return nullptr;
@@ -245,11 +198,7 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
 
   asio::awaitable<bool> shake_hands();
   asio::awaitable<void> part();
-  asio::awaitable<bool> shake_hands();
-  asio::awaitable<void> part();
   asio::awaitable<bool> read(Parser& parser);
-  // Cancels the reading when the time is over; 0: no limit.
-  void limit_reading(std::chrono::milliseconds time);
   // Cancels the reading when the time is over; 0: no limit.
   void limit_reading(std::chrono::milliseconds time);
   asio::awaitable<void> refuse(int status, std::string_view message);
@@ -515,9 +464,9 @@ asio::awaitable<void> HttpServer::Impl::Connection::watch(std::uint64_t turn) {
   asio::steady_timer pause(server_.io);
   while (true) {
     error_code error;
-    co_await stream_.tcp().socket().async_wait(tcp::socket::wait_read, into(error));
+    co_await stream_.lowest().socket().async_wait(tcp::socket::wait_read, into(error));
     if (turn != turn_ || ended_ || closed_) co_return;
-    pollfd state{stream_.tcp().socket().native_handle(), POLLRDHUP, 0};
+    pollfd state{stream_.lowest().socket().native_handle(), POLLRDHUP, 0};
     if (::poll(&state, 1, 0) > 0) co_return close();
     // Bytes of the next request, or of TLS itself: they wait until this one is answered.
     pause.expires_after(std::chrono::milliseconds(250));

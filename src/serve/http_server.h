@@ -18,8 +18,6 @@ struct HttpOptions {
   std::uint16_t port = 8080;  // 0: any free one
   // PEM files: the certificate with its chain, and its key. Both empty: no TLS.
   std::string certificate_file, key_file;
-  // PEM files: the certificate with its chain, and its key. Both empty: no TLS.
-  std::string certificate_file, key_file;
   std::size_t max_head = 16 << 10;
   std::size_t max_headers = 100;
   std::size_t max_body = 16 << 20;
