@@ -15,8 +15,12 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     "HWY_DISABLED_TARGETS=((1LL<<7)|(1LL<<11)|(1LL<<12))")
 endif()
 if(STEPSTONE_SANITIZE)
+  # Time to compile: what AddressSanitizer finds too is not checked twice, and the undefined
+  # behaviour looked for is the libraries', not their tests'.
+  set(undefined $<$<NOT:$<BOOL:$<TARGET_PROPERTY:STEPSTONE_TEST>>>:undefined,>)
   target_compile_options(stepstone_flags INTERFACE
-    -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
+    -fsanitize=${undefined}address -fno-sanitize=null,object-size,vptr
+    -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
   target_link_options(stepstone_flags INTERFACE -fsanitize=address,undefined)
 endif()
 if(STEPSTONE_FUZZ)
@@ -46,14 +50,15 @@ endfunction()
 function(stepstone_test_options target)
   target_compile_options(${target} PRIVATE -O1
     -Wno-array-bounds -Wno-stringop-overflow)  # false alarms of g++ 12 at -O1
+  set_target_properties(${target} PROPERTIES STEPSTONE_TEST ON)
   target_precompile_headers(${target} REUSE_FROM stepstone_pch_test)
 endfunction()
 
-# stepstone_library(<folder> DEPS <targets…>)
+# stepstone_library(<folder> DEPS <targets…> [NO_UNITY])
 # The library stepstone_<folder> from every *.cpp below the calling folder; its tests are the
 # *_test.cpp files, built into stepstone_<folder>_tests and registered with CTest.
 function(stepstone_library name)
-  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_UNITY" "" "DEPS;TEST_DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
@@ -61,6 +66,11 @@ function(stepstone_library name)
   add_library(stepstone_${name} STATIC ${sources})
   target_link_libraries(stepstone_${name} PUBLIC stepstone_flags ${ARG_DEPS})
   target_precompile_headers(stepstone_${name} REUSE_FROM stepstone_pch_library)
+  if(STEPSTONE_UNITY AND NOT ARG_NO_UNITY)
+    # Files compiled as one share what headers and templates cost. g++ takes them for headers.
+    set_target_properties(stepstone_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    target_compile_options(stepstone_${name} PRIVATE -Wno-subobject-linkage)
+  endif()
   if(STEPSTONE_TESTS AND tests)
     add_executable(stepstone_${name}_tests ${tests})
     target_link_libraries(stepstone_${name}_tests PRIVATE

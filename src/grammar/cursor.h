@@ -8,6 +8,8 @@
 
 namespace stepstone {
 
+inline constexpr int kMaxNesting = 100;  // of brackets
+
 class Cursor {
  public:
   Cursor(std::string_view text, std::string_view what) : text_(text), what_(what) {}

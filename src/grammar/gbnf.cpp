@@ -8,8 +8,6 @@ namespace stepstone {
 
 namespace {
 
-constexpr int kMaxNesting = 100;
-
 bool is_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_';

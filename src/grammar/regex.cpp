@@ -11,8 +11,6 @@ namespace {
 
 using Ranges = std::vector<Expression::Range>;
 
-constexpr int kMaxNesting = 100;
-
 Ranges digits() { return {{'0', '9'}}; }
 Ranges word() { return {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}; }
 Ranges blank() { return {{'\t', '\r'}, {' ', ' '}}; }

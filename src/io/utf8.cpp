@@ -46,6 +46,11 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::size_t utf8_characters(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
 std::string to_utf8_lossy(std::string_view text) {
   std::string result;
   result.reserve(text.size());

@@ -12,6 +12,9 @@ std::size_t utf8_length(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
+// Characters of valid UTF-8: the bytes that begin one.
+std::size_t utf8_characters(std::string_view text);
+
 // `text` with U+FFFD for every maximal run of bytes that begins, but does not finish, a character
 // (Unicode 15, section 3.9, "substitution of maximal subparts"). For showing, never for storing.
 std::string to_utf8_lossy(std::string_view text);

@@ -101,7 +101,7 @@ bool every_character(const Text& self, F&& holds) {
   return !self.empty();
 }
 
-bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
+bool is_decimal(char32_t c) { return c >= '0' && c <= '9'; }
 bool is_letter(char32_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
 
 // Whether all letters are in the case of `change`, and there is one.
@@ -272,7 +272,7 @@ const TextEntry kTextMethods[] = {
     {"isdigit",
      0,
      {},
-     [](Interpreter&, const Text& s, Bound) -> Value { return every_character(s, is_digit); }},
+     [](Interpreter&, const Text& s, Bound) -> Value { return every_character(s, is_decimal); }},
     {"isalpha",
      0,
      {},
@@ -281,7 +281,7 @@ const TextEntry kTextMethods[] = {
      0,
      {},
      [](Interpreter&, const Text& s, Bound) -> Value {
-       return every_character(s, [](char32_t c) { return is_digit(c) || is_letter(c); });
+       return every_character(s, [](char32_t c) { return is_decimal(c) || is_letter(c); });
      }},
     {"isspace",
      0,

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::size_t kMaxMessages = 8192;
 
-ApiError bad(const std::string& where, const std::string& why) {
+ApiError bad_part(const std::string& where, const std::string& why) {
   return ApiError(400, where + why, where);
 }
 
@@ -18,15 +18,16 @@ std::string content_of(const OrderedJson& message, const std::string& where) {
   const bool calls = message.contains("tool_calls");
   if (content == message.end() || content->is_null()) {
     if (calls) return "";
-    throw bad(where, ".content must be a string or an array of text parts");
+    throw bad_part(where, ".content must be a string or an array of text parts");
   }
   if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) throw bad(where, ".content must be a string or an array of text parts");
+  if (!content->is_array())
+    throw bad_part(where, ".content must be a string or an array of text parts");
   std::string text;
   for (const OrderedJson& part : *content) {
     if (!part.is_object() || part.value("type", OrderedJson()) != "text" ||
         !part.contains("text") || !part["text"].is_string()) {
-      throw bad(where, ".content: only parts of type \"text\" are supported");
+      throw bad_part(where, ".content: only parts of type \"text\" are supported");
     }
     text += part["text"].get_ref<const std::string&>();
   }
@@ -36,20 +37,22 @@ std::string content_of(const OrderedJson& message, const std::string& where) {
 // "tool_calls" with arguments as objects, as templates expect them.
 OrderedJson calls_of(const OrderedJson& message, const std::string& where) {
   OrderedJson calls = message["tool_calls"];
-  if (!calls.is_array()) throw bad(where, ".tool_calls must be an array");
+  if (!calls.is_array()) throw bad_part(where, ".tool_calls must be an array");
   for (OrderedJson& call : calls) {
     const bool shaped = call.is_object() && call.contains("function") &&
                         call["function"].is_object() && call["function"].contains("name") &&
                         call["function"]["name"].is_string() &&
                         call["function"].contains("arguments");
-    if (!shaped) throw bad(where, ".tool_calls: each needs a function with name and arguments");
+    if (!shaped)
+      throw bad_part(where, ".tool_calls: each needs a function with name and arguments");
     OrderedJson& arguments = call["function"]["arguments"];
     if (arguments.is_string()) {
       const std::string text = arguments.get<std::string>();
       parse_json(text.empty() ? "{}" : text, where + ".tool_calls: arguments");  // its limits
       arguments = OrderedJson::parse(text.empty() ? "{}" : text);
     }
-    if (!arguments.is_object()) throw bad(where, ".tool_calls: arguments must be a JSON object");
+    if (!arguments.is_object())
+      throw bad_part(where, ".tool_calls: arguments must be a JSON object");
   }
   return calls;
 }
@@ -61,14 +64,14 @@ class MessageReader {
         has_tool_role_(model.template_names("'tool'") || model.template_names("\"tool\"")) {}
 
   OrderedJson read(const OrderedJson& given, const std::string& where) {
-    if (!given.is_object()) throw bad(where, " must be an object");
+    if (!given.is_object()) throw bad_part(where, " must be an object");
     const OrderedJson named = given.value("role", OrderedJson());
     if (!named.is_string()) throw ApiError(400, where + ".role must be a string", "role");
     std::string role = named.get<std::string>();
     if (role == "developer") role = "system";
     if (role != "system" && role != "user" && role != "assistant" && role != "tool") {
-      throw bad(where, fmt::format(".role: \"{}\" is not system, user, assistant or tool",
-                                   to_utf8_lossy(role)));
+      throw bad_part(where, fmt::format(".role: \"{}\" is not system, user, assistant or tool",
+                                        to_utf8_lossy(role)));
     }
     OrderedJson message = {{"role", role}, {"content", content_of(given, where)}};
     if (role == "assistant" && given.contains("tool_calls") && !given["tool_calls"].is_null()) {

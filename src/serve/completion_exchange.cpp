@@ -5,14 +5,6 @@
 #include "io/utf8.h"
 
 namespace stepstone {
-namespace {
-
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-}  // namespace
 
 CompletionExchange::CompletionExchange(ServedModel& model, std::shared_ptr<HttpReply> reply,
                                        TextOptions options,
@@ -67,7 +59,7 @@ Json CompletionExchange::logprobs(std::size_t choice, bool with_prompt, const Pa
   const auto add_token = [&](std::int32_t id) {
     tokens.push_back(token_text(tokenizer, id));
     offsets.push_back(offsets_[choice]);
-    offsets_[choice] += characters(tokenizer.token_bytes(id));
+    offsets_[choice] += utf8_characters(tokenizer.token_bytes(id));
   };
   const auto add = [&](const ScoredToken& scored) {
     add_token(scored.token.id);

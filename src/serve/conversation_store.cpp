@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kVersion = 1;
 constexpr int kBusyMs = 5000;
-constexpr std::int64_t kMaxMessages = 20'000;
+constexpr std::int64_t kMaxStoredMessages = 20'000;
 constexpr int kMaxPages = 1 << 20;  // of 4 KiB: nobody fills the disk by talking
 constexpr std::size_t kTrigram = 3;
 constexpr std::size_t kExcerptBytes = 120;
@@ -79,11 +79,6 @@ std::vector<std::string> words_of(std::string_view search) {
   return words;
 }
 
-std::size_t characters(std::string_view utf8) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(utf8, [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 // `word` anywhere, for LIKE … ESCAPE '\'.
 std::string like_pattern(std::string_view word) {
   std::string pattern = "%";
@@ -131,14 +126,15 @@ struct Search {
       titles += titles.empty() ? "" : " AND ";
       titles += "title LIKE ? ESCAPE '\\'";
       title_values.push_back(like_pattern(word));
-      if (characters(word) >= kTrigram) phrases += (phrases.empty() ? "" : " AND ") + phrase(word);
+      if (utf8_characters(word) >= kTrigram)
+        phrases += (phrases.empty() ? "" : " AND ") + phrase(word);
     }
     if (!phrases.empty()) {
       texts = "texts MATCH ?";
       text_values.push_back(phrases);
     }
     for (const std::string& word : words) {
-      if (characters(word) >= kTrigram) continue;
+      if (utf8_characters(word) >= kTrigram) continue;
       texts += texts.empty() ? "" : " AND ";
       texts += "texts.content LIKE ? ESCAPE '\\'";
       text_values.push_back(like_pattern(word));
@@ -219,8 +215,8 @@ class ConversationStore::File {
     SQLite::Statement count(db(), "SELECT count(*) FROM messages WHERE conversation = ?");
     count.bind(1, conversation);
     count.executeStep();
-    require<UsageError>(count.getColumn(0).getInt64() <= kMaxMessages,
-                        "messages: a conversation may have {}", kMaxMessages);
+    require<UsageError>(count.getColumn(0).getInt64() <= kMaxStoredMessages,
+                        "messages: a conversation may have {}", kMaxStoredMessages);
   }
 
   std::string excerpt_of(const std::string& holder, const std::string& id, const Search& search) {

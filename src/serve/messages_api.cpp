@@ -1,33 +1,18 @@
 #include "serve/messages_api.h"
 
 #include "io/utf8.h"
+#include "serve/json_members.h"
 
 namespace stepstone {
 namespace {
 
-[[noreturn]] void bad(const std::string& where, std::string_view why) {
-  throw ApiError(400, fmt::format("{}: {}", where, why), where);
-}
-
-const OrderedJson& member(const OrderedJson& object, const char* name, const std::string& where) {
-  if (!object.is_object() || !object.contains(name))
-    bad(where, fmt::format("\"{}\" is missing", name));
-  return object[name];
-}
-
-std::string string_member(const OrderedJson& object, const char* name, const std::string& where) {
-  const OrderedJson& value = member(object, name, where);
-  if (!value.is_string()) bad(where, fmt::format("\"{}\" must be a string", name));
-  return value.get<std::string>();
-}
-
 // A string, or blocks of type "text".
-std::string text_of(const OrderedJson& content, const std::string& where) {
+std::string text_of_blocks(const OrderedJson& content, const std::string& where) {
   if (content.is_string()) return content.get<std::string>();
-  if (!content.is_array()) bad(where, "expected a string or an array of blocks");
+  if (!content.is_array()) bad_member(where, "expected a string or an array of blocks");
   std::string text;
   for (const OrderedJson& block : content) {
-    if (string_member(block, "type", where) != "text") bad(where, "only text is supported");
+    if (string_member(block, "type", where) != "text") bad_member(where, "only text is supported");
     text += string_member(block, "text", where);
   }
   return text;
@@ -36,13 +21,14 @@ std::string text_of(const OrderedJson& content, const std::string& where) {
 // One message may become several: each result of a tool is a message of its own.
 void add_message(const OrderedJson& message, const std::string& where, OrderedJson& out) {
   const std::string role = string_member(message, "role", where);
-  if (role != "user" && role != "assistant") bad(where, "the role must be user or assistant");
+  if (role != "user" && role != "assistant")
+    bad_member(where, "the role must be user or assistant");
   const OrderedJson& content = member(message, "content", where);
   if (content.is_string()) {
     out.push_back({{"role", role}, {"content", content}});
     return;
   }
-  if (!content.is_array()) bad(where, "content must be a string or an array of blocks");
+  if (!content.is_array()) bad_member(where, "content must be a string or an array of blocks");
   std::string text;
   OrderedJson calls = OrderedJson::array();
   bool results = false;
@@ -60,9 +46,10 @@ void add_message(const OrderedJson& message, const std::string& where, OrderedJs
       results = true;
       out.push_back({{"role", "tool"},
                      {"tool_call_id", string_member(block, "tool_use_id", where)},
-                     {"content", text_of(block.value("content", OrderedJson("")), where)}});
+                     {"content", text_of_blocks(block.value("content", OrderedJson("")), where)}});
     } else if (type != "thinking" && type != "redacted_thinking") {
-      bad(where, fmt::format("blocks of type \"{}\" are not supported here", to_utf8_lossy(type)));
+      bad_member(where,
+                 fmt::format("blocks of type \"{}\" are not supported here", to_utf8_lossy(type)));
     }
   }
   if (results && text.empty()) return;
@@ -71,8 +58,8 @@ void add_message(const OrderedJson& message, const std::string& where, OrderedJs
   out.push_back(std::move(made));
 }
 
-OrderedJson tools_of(const OrderedJson& tools) {
-  if (!tools.is_array()) bad("tools", "expected an array");
+OrderedJson tools_of_messages(const OrderedJson& tools) {
+  if (!tools.is_array()) bad_member("tools", "expected an array");
   OrderedJson out = OrderedJson::array();
   for (const OrderedJson& tool : tools) {
     OrderedJson function = {{"name", string_member(tool, "name", "tools")}};
@@ -108,18 +95,19 @@ std::string chat_of_messages(const RequestBody& body, bool needs_max_tokens) {
     if (given.contains(same)) chat[same] = given[same];
   }
   if (needs_max_tokens) integer(body.json, "max_tokens", 0, 1, std::int64_t{1} << 40);
-  if (needs_max_tokens && !chat.contains("max_tokens")) bad("max_tokens", "is required");
+  if (needs_max_tokens && !chat.contains("max_tokens")) bad_member("max_tokens", "is required");
   OrderedJson& messages = chat["messages"] = OrderedJson::array();
   if (given.contains("system") && !given["system"].is_null()) {
-    messages.push_back({{"role", "system"}, {"content", text_of(given["system"], "system")}});
+    messages.push_back(
+        {{"role", "system"}, {"content", text_of_blocks(given["system"], "system")}});
   }
   const OrderedJson& list = member(given, "messages", "messages");
-  if (!list.is_array() || list.empty()) bad("messages", "expected an array of messages");
+  if (!list.is_array() || list.empty()) bad_member("messages", "expected an array of messages");
   for (std::size_t i = 0; i < list.size(); ++i) {
     add_message(list[i], fmt::format("messages[{}]", i), messages);
   }
   if (given.contains("stop_sequences")) chat["stop"] = given["stop_sequences"];
-  if (given.contains("tools")) chat["tools"] = tools_of(given["tools"]);
+  if (given.contains("tools")) chat["tools"] = tools_of_messages(given["tools"]);
   if (given.contains("tool_choice")) set_tool_choice(given["tool_choice"], chat);
   return chat.dump();
 }

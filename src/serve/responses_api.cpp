@@ -1,29 +1,19 @@
 #include "serve/responses_api.h"
 
 #include "io/utf8.h"
+#include "serve/json_members.h"
 
 namespace stepstone {
 namespace {
 
-[[noreturn]] void bad(const std::string& where, std::string_view why) {
-  throw ApiError(400, fmt::format("{}: {}", where, why), where);
-}
-
-std::string string_member(const OrderedJson& object, const char* name, const std::string& where) {
-  if (!object.is_object() || !object.contains(name) || !object[name].is_string()) {
-    bad(where, fmt::format("\"{}\" must be a string", name));
-  }
-  return object[name].get<std::string>();
-}
-
-std::string text_of(const OrderedJson& content, const std::string& where) {
+std::string text_of_parts(const OrderedJson& content, const std::string& where) {
   if (content.is_string()) return content.get<std::string>();
-  if (!content.is_array()) bad(where, "content must be a string or an array of parts");
+  if (!content.is_array()) bad_member(where, "content must be a string or an array of parts");
   std::string text;
   for (const OrderedJson& part : content) {
     const std::string type = string_member(part, "type", where);
     if (type != "input_text" && type != "output_text" && type != "text") {
-      bad(where, fmt::format("parts of type \"{}\" are not supported", to_utf8_lossy(type)));
+      bad_member(where, fmt::format("parts of type \"{}\" are not supported", to_utf8_lossy(type)));
     }
     text += string_member(part, "text", where);
   }
@@ -31,12 +21,12 @@ std::string text_of(const OrderedJson& content, const std::string& where) {
 }
 
 void add_item(const OrderedJson& item, const std::string& where, OrderedJson& messages) {
-  if (!item.is_object()) bad(where, "expected an object");
+  if (!item.is_object()) bad_member(where, "expected an object");
   const std::string type = item.contains("type") ? string_member(item, "type", where) : "message";
   if (type == "message") {
-    if (!item.contains("content")) bad(where, "\"content\" is missing");
+    if (!item.contains("content")) bad_member(where, "\"content\" is missing");
     messages.push_back({{"role", string_member(item, "role", where)},
-                        {"content", text_of(item["content"], where)}});
+                        {"content", text_of_parts(item["content"], where)}});
   } else if (type == "function_call") {
     const OrderedJson call = {{"id", string_member(item, "call_id", where)},
                               {"type", "function"},
@@ -49,21 +39,21 @@ void add_item(const OrderedJson& item, const std::string& where, OrderedJson& me
     }
     messages.back()["tool_calls"].push_back(call);
   } else if (type == "function_call_output") {
-    if (!item.contains("output")) bad(where, "\"output\" is missing");
+    if (!item.contains("output")) bad_member(where, "\"output\" is missing");
     messages.push_back({{"role", "tool"},
                         {"tool_call_id", string_member(item, "call_id", where)},
-                        {"content", text_of(item["output"], where)}});
+                        {"content", text_of_parts(item["output"], where)}});
   } else if (type != "reasoning") {
-    bad(where, fmt::format("items of type \"{}\" are not supported", to_utf8_lossy(type)));
+    bad_member(where, fmt::format("items of type \"{}\" are not supported", to_utf8_lossy(type)));
   }
 }
 
 OrderedJson tools_of(const OrderedJson& tools) {
-  if (!tools.is_array()) bad("tools", "expected an array");
+  if (!tools.is_array()) bad_member("tools", "expected an array");
   OrderedJson out = OrderedJson::array();
   for (const OrderedJson& tool : tools) {
     if (string_member(tool, "type", "tools") != "function") {
-      bad("tools", "only functions are supported");
+      bad_member("tools", "only functions are supported");
     }
     OrderedJson function = OrderedJson::object();
     for (const char* same : {"name", "description", "parameters", "strict"}) {
@@ -76,7 +66,7 @@ OrderedJson tools_of(const OrderedJson& tools) {
 
 // {"format": {"type": "json_schema", "name", "schema", "strict"}}
 OrderedJson form_of(const OrderedJson& text) {
-  if (!text.is_object()) bad("text", "expected an object");
+  if (!text.is_object()) bad_member("text", "expected an object");
   if (!text.contains("format")) return nullptr;
   OrderedJson format = text["format"];
   if (format.is_object() && format.value("type", OrderedJson()) == "json_schema") {
@@ -91,9 +81,10 @@ std::string chat_of_responses(const RequestBody& body) {
   const OrderedJson given = OrderedJson::parse(body.text);
   const auto has = [&](const char* name) { return stepstone::given(body.json, name); };
   for (const char* not_kept : {"previous_response_id", "conversation", "prompt"}) {
-    if (has(not_kept)) bad(not_kept, "nothing is stored here: send the whole conversation");
+    if (has(not_kept)) bad_member(not_kept, "nothing is stored here: send the whole conversation");
   }
-  if (get_or<bool>(body.json, "background", kRequest, false)) bad("background", "is not supported");
+  if (get_or<bool>(body.json, "background", kRequest, false))
+    bad_member("background", "is not supported");
   OrderedJson chat = OrderedJson::object();
   for (const char* same : {"model", "temperature", "top_p", "top_k", "min_p", "seed", "stream",
                            "parallel_tool_calls", "chat_template_kwargs"}) {
@@ -108,7 +99,7 @@ std::string chat_of_responses(const RequestBody& body) {
     messages.push_back(
         {{"role", "system"}, {"content", string_member(given, "instructions", "instructions")}});
   }
-  if (!has("input")) bad("input", "is missing");
+  if (!has("input")) bad_member("input", "is missing");
   const OrderedJson& input = given["input"];
   if (input.is_string()) {
     messages.push_back({{"role", "user"}, {"content", input}});
@@ -117,7 +108,7 @@ std::string chat_of_responses(const RequestBody& body) {
       add_item(input[i], fmt::format("input[{}]", i), messages);
     }
   } else {
-    bad("input", "expected a string or an array of items");
+    bad_member("input", "expected a string or an array of items");
   }
   if (has("text")) chat["response_format"] = form_of(given["text"]);
   if (has("tools")) chat["tools"] = tools_of(given["tools"]);

@@ -7,11 +7,11 @@
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/sentencepiece.h"
 #include "tokenizer/tokenizer_json.h"
+#include "tokenizer/unicode.h"
 
 namespace stepstone {
 namespace {
 
-constexpr std::string_view kWordStart = "\u2581";
 enum TokenType : std::int32_t { kUnknown = 2, kControl = 3, kUserDefined = 4 };
 
 Json regex_split(std::string_view regex) {

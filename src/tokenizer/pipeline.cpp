@@ -1,11 +1,10 @@
 #include "tokenizer/pipeline.h"
 
 #include "io/utf8.h"
+#include "tokenizer/unicode.h"
 
 namespace stepstone {
 namespace {
-
-constexpr std::string_view kWordStart = "\u2581";
 
 void encode_word(const SubwordModel& model, std::string_view word, const char* text_end,
                  WordCache& words, std::vector<std::int32_t>& out) {

@@ -3,14 +3,13 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "tokenizer/unicode.h"
 
 namespace stepstone {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 using PieceType = SentencePieceModel::PieceType;
-
-constexpr const char* kWordStart = "\u2581";
 
 std::string base64(std::string_view bytes) {
   constexpr std::string_view kDigits =
@@ -29,7 +28,7 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-OrderedJson replace(const char* kind, const char* pattern, const char* content) {
+OrderedJson replace(std::string_view kind, std::string_view pattern, std::string_view content) {
   return {{"type", "Replace"}, {"pattern", {{kind, pattern}}}, {"content", content}};
 }
 

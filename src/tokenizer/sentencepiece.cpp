@@ -17,7 +17,6 @@
 namespace stepstone {
 namespace {
 
-constexpr std::string_view kWordStart = "\u2581";
 constexpr std::size_t kMaxPieces = std::size_t{1} << 22;
 constexpr std::size_t kMaxPieceBytes = 4096;
 

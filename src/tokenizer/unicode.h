@@ -12,6 +12,9 @@ namespace stepstone {
 // \p{L}, \p{N} and \s (Unicode 16.0); everything else, unassigned included, is `other`.
 enum class CharClass : std::uint8_t { other, letter, number, space };
 
+// U+2581, what SentencePiece writes for a space.
+inline constexpr std::string_view kWordStart = "\u2581";
+
 // One step over UTF-8 text. A byte that starts no well-formed character (RFC 3629: no overlong
 // forms, no surrogates, nothing above U+10FFFF) is a step of its own, with `code` = kInvalid.
 struct Utf8Step {

@@ -37,7 +37,7 @@ const std::vector<Patterns>& words_by_length(Language language) {
 
 int min_length(int level) { return level == 0 ? 3 : 3 + level; }
 int max_length(int level) { return level == 0 ? 4 : 5 + 2 * level; }
-int max_number(int level) { return level == 0 ? 20 : level == 1 ? 100 : 1000; }
+int max_item(int level) { return level == 0 ? 20 : level == 1 ? 100 : 1000; }
 
 std::string listed(const Draw& draw, const std::vector<std::string>& items) {
   return join(items, draw.in(", ", "、"));
@@ -63,7 +63,7 @@ int any_length(const Draw& draw) {
 std::vector<int> any_numbers(const Draw& draw, int count) {
   std::vector<int> out;
   while (static_cast<int>(out.size()) < count) {
-    const int n = between(1, max_number(draw.level()), draw.random);
+    const int n = between(1, max_item(draw.level()), draw.random);
     if (std::find(out.begin(), out.end(), n) == out.end()) out.push_back(n);
   }
   return out;
