@@ -16,8 +16,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 if(STEPSTONE_SANITIZE)
   # Time to compile: what AddressSanitizer finds too is not checked twice, and the undefined
-  # behaviour looked for is the libraries', not their tests'.
-  set(undefined $<$<NOT:$<BOOL:$<TARGET_PROPERTY:STEPSTONE_TEST>>>:undefined,>)
+  # behaviour looked for is the libraries', not their tests' nor the command line's.
+  set(undefined $<$<NOT:$<BOOL:$<TARGET_PROPERTY:STEPSTONE_ADDRESS_ONLY>>>:undefined,>)
   target_compile_options(stepstone_flags INTERFACE
     -fsanitize=${undefined}address -fno-sanitize=null,object-size,vptr
     -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
@@ -50,7 +50,7 @@ endfunction()
 function(stepstone_test_options target)
   target_compile_options(${target} PRIVATE -O1
     -Wno-array-bounds -Wno-stringop-overflow)  # false alarms of g++ 12 at -O1
-  set_target_properties(${target} PROPERTIES STEPSTONE_TEST ON)
+  set_target_properties(${target} PROPERTIES STEPSTONE_ADDRESS_ONLY ON)
   target_precompile_headers(${target} REUSE_FROM stepstone_pch_test)
 endfunction()
 

@@ -87,6 +87,7 @@ void run_infer(BenchInferFlags flags) {
   const auto start = std::chrono::steady_clock::now();
   const Stone stone = load_stone(flags.model, Weights::as_stored);
   stone.model->pack(stone.compute);
+  stone.model->pack_blocks();
   const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
   flags.options.compute = stone.compute;
   Profiler profiler;

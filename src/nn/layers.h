@@ -21,6 +21,7 @@ class Linear {
   void pack(DType compute);
   // A weight that is quantised, likewise.
   void set(cpu::PackedMatrix packed) { packed_ = std::move(packed); }
+  void pack_all() const { packed_.pack_all(); }
   const Parameter* weight() const { return weight_; }
 
  private:

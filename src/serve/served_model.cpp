@@ -13,6 +13,7 @@ ServedModel::ServedModel(const std::filesystem::path& folder, std::string name,
   if (name_.empty()) name_ = std::filesystem::weakly_canonical(folder).filename().string();
   if (is_chat_model(stone_)) chat_.emplace(stepstone::chat_template(stone_));
   stone_.model->pack(stone_.compute);
+  stone_.model->pack_blocks();
   engine_ = std::make_unique<Engine>(*stone_.model, stone_.tokenizer, stone_.compute, options);
 }
 

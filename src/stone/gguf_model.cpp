@@ -144,7 +144,11 @@ void set_blocks(Transformer& model, nn::Parameter& p, std::span<const GgufPart> 
     }
     rows.push_back({file.info(part.name).type, file.data(part.name), part.rows, orders[i]});
   }
-  model.set_blocks(p, rows, file.keep_alive());
+  std::vector<std::function<void()>> forget;
+  for (const GgufPart& part : parts) forget.push_back(file.forgetter(part.name));
+  model.set_blocks(p, rows, {file.keep_alive(), [forget] {
+                               for (const auto& f : forget) f();
+                             }});
 }
 
 std::vector<std::byte> encoded(const Tensor& t, BlockType type) {
@@ -208,8 +212,8 @@ void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights
     } else {
       p.allocate();
       load_values(p, parts, file);
+      for (const GgufPart& part : parts) file.forget(part.name);
     }
-    for (const GgufPart& part : parts) file.forget(part.name);
   }
   for (const std::string& name : file.names()) {
     if (!known.contains(name)) {

@@ -25,7 +25,7 @@ struct Wanted {
 
 Wanted wanted_by(const BlockPanels& b) {
   Wanted w;
-  for (const BlockPiece& piece : b.pieces) {
+  for (const BlockPiece& piece : b.pieces()) {
     const BlockFormat f = piece.format();
     const bool fine = granularity(f.scales) == 16;
     (fine ? w.negative16 : w.negative32) |= f.zero_shift >= 0;
@@ -127,9 +127,10 @@ void finish(const GemmArgs& x, const float* sums, int nr, Span rows, std::int64_
   }
 }
 
-// Memory of one thread: an expanded panel, and sums that do not fit C as they are.
+// Memory of one thread: a panel packed for one product, a panel expanded, and sums that do not fit
+// C as they are.
 struct Workspace {
-  std::shared_ptr<Storage> panel, sums;
+  std::shared_ptr<Storage> packed, expanded, sums;
 };
 Workspace& workspace() {
   thread_local Workspace mine;
@@ -153,31 +154,46 @@ struct Product {
   const BlockPanels& b;
   const BlockKernels& kernels;
   const RowsInt8& a;
+  bool keep;
 };
 
-// `more`: the panel behind this one comes next.
+const std::byte* panel_of(const Product& p, const BlockPiece& piece, std::int64_t index) {
+  const std::byte* panel = piece.find(index);
+  if (panel == nullptr && p.keep && piece.pack(index)) {
+    p.b.count_packed(1);
+    panel = piece.find(index);
+  }
+  if (panel == nullptr) {
+    auto* mine = space<std::byte>(workspace().packed, piece.panel_bytes());
+    piece.pack_to(index, mine);
+    panel = mine;
+  }
+  return panel;
+}
+
+// `next`: the panel that comes behind this one, if it is known.
 void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows,
-               bool more) {
+               const std::byte* next) {
   const GemmArgs& x = p.args;
   const std::int64_t steps = x.k / kStep;
   const int nr = p.kernels.nr;
   const bool direct = reads_directly(rows.end - rows.begin, p.kernels);
   BlockFormat format = piece.format();
-  const std::byte* panel = piece.panel(index);
+  const std::byte* panel = panel_of(p, piece, index);
   void (*multiply)(const BlockTile&);
   if (direct) {
-    multiply = p.kernels.direct(piece.type);
+    multiply = p.kernels.direct(piece.type());
   } else {
     const BlockFormat wide = widened(format);
-    auto* expanded = space<std::byte>(workspace().panel, wide.panel_bytes(steps, nr));
-    p.kernels.expand(piece.type)(panel, steps, expanded);
+    auto* expanded = space<std::byte>(workspace().expanded, wide.panel_bytes(steps, nr));
+    p.kernels.expand(piece.type())(panel, steps, expanded);
     panel = expanded;
     format = wide;
     multiply = p.kernels.wide(wide);
   }
   const std::int64_t in_piece = index * nr;
-  const std::int64_t col = piece.first + in_piece,
-                     cols = std::min<std::int64_t>(nr, piece.columns - in_piece);
+  const std::int64_t col = piece.first() + in_piece,
+                     cols = std::min<std::int64_t>(nr, piece.columns() - in_piece);
   const bool in_place = cols == nr && x.bias == nullptr && x.c_dtype == DType::f32;
   float* sums = in_place ? static_cast<float*>(x.c) + rows.begin * x.ldc + col
                          : space<float>(workspace().sums, (rows.end - rows.begin) * nr);
@@ -186,10 +202,10 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
   tile.scales = panel + format.code_bytes(steps, nr);
   tile.c_row = in_place ? x.ldc : nr;
   tile.steps = steps;
-  if (!direct && more) {
+  if (!direct && next) {
     const std::int64_t tiles = div_up(rows.end - rows.begin, p.kernels.mr);
-    tile.ahead = piece.panel(index + 1);
-    tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes / 64, tiles * steps));
+    tile.ahead = next;
+    tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
   }
   const std::int64_t most = direct ? p.kernels.rows : p.kernels.mr;
   for (std::int64_t i = rows.begin; i < rows.end; i += tile.rows) {
@@ -222,15 +238,15 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
                       "gemm: quantised weights take a plain A and a C to be written");
   if (x.m == 0 || x.n == 0) return;
   const BlockKernels& kernels = block_kernels(isa());
-  require<UsageError>(kernels.nr == b.nr, "gemm: B was packed for another instruction set than {}",
-                      name_of(isa()));
+  require<UsageError>(kernels.nr == b.nr(),
+                      "gemm: B was packed for another instruction set than {}", name_of(isa()));
   const RowsInt8 a(x, wanted_by(b), kernels);
-  const Product p{x, b, kernels, a};
+  const Product p{x, b, kernels, a, b.keeps()};
   std::vector<std::int64_t> ends;  // panels up to the end of each piece
   std::int64_t panels = 0, bytes = 0;
-  for (const BlockPiece& piece : b.pieces) {
-    panels += div_up(piece.columns, b.nr);
-    bytes = std::max(bytes, piece.panel_bytes);
+  for (const BlockPiece& piece : b.pieces()) {
+    panels += piece.count();
+    bytes = std::max(bytes, piece.panel_bytes());
     ends.push_back(panels);
   }
   const std::int64_t strip = kernels.mr;
@@ -246,10 +262,11 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
     const Span span{row, std::min(row + rows, x.m)};
     parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        const auto at = std::upper_bound(ends.begin(), ends.end(), i) - ends.begin();
-        const std::int64_t first = at == 0 ? 0 : ends[static_cast<std::size_t>(at) - 1];
-        run_panel(p, b.pieces[static_cast<std::size_t>(at)], i - first, span,
-                  i + 1 < std::min(end, ends[static_cast<std::size_t>(at)]));
+        const auto at = static_cast<std::size_t>(std::ranges::upper_bound(ends, i) - ends.begin());
+        const std::int64_t index = i - (at == 0 ? 0 : ends[at - 1]);
+        const BlockPiece& piece = b.pieces()[at];
+        const bool more = i + 1 < std::min(end, ends[at]);
+        run_panel(p, piece, index, span, more ? piece.find(index + 1) : nullptr);
       }
     });
   }

@@ -166,6 +166,55 @@ TEST(BlockGemm, PartsOfSeveralTypesInAnyOrder) {
   }
 }
 
+TEST(BlockGemm, BlocksWithAnOwnerArePackedByTheSecondProduct) {
+  constexpr std::int64_t k = 256, n = 78;
+  const Weight q(BlockType::q4_k, 40, k, 1), w(BlockType::q8_0, n - 40, k, 3);
+  std::vector<std::int64_t> order(40);
+  std::iota(order.rbegin(), order.rend(), 0);
+  BlockRows reversed = q.rows();
+  reversed.order = order;
+  const std::vector parts = {reversed, w.rows()};
+  const PackedMatrix eager = pack_blocks(parts, k);
+  for (const std::int64_t m : {1, 9, 100}) {
+    int packed = 0;
+    const PackedMatrix lazy = pack_blocks(parts, k, {std::make_shared<int>(), [&] { ++packed; }});
+    EXPECT_EQ(lazy.bytes(), eager.bytes());
+    const std::vector<float> a = normals(m * k, 8), expected = product(a, m, k, eager);
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_EQ(packed, i > 1 ? 1 : 0);
+      EXPECT_EQ(product(a, m, k, lazy), expected) << "product " << i << " of " << m << " rows";
+    }
+  }
+  int packed = 0;
+  const PackedMatrix lazy = pack_blocks(parts, k, {std::make_shared<int>(), [&] { ++packed; }});
+  lazy.pack_all();
+  EXPECT_EQ(packed, 1);
+  const std::vector<float> a = normals(k, 8);
+  EXPECT_EQ(product(a, 1, k, lazy), product(a, 1, k, eager));
+}
+
+TEST(BlockGemm, ThreadsShareBlocksThatAreNotPackedYet) {
+  constexpr std::int64_t k = 512, n = 640;
+  const Weight w(BlockType::q6_k, n, k, 3);
+  const std::vector<float> a = normals(k, 8);
+  const std::vector<float> expected = product(a, 1, k, pack_blocks(std::vector{w.rows()}, k));
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> packed = 0;
+    const PackedMatrix lazy =
+        pack_blocks(std::vector{w.rows()}, k, {std::make_shared<int>(), [&] { ++packed; }});
+    std::vector<std::thread> threads;
+    std::atomic<int> wrong = 0;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 3; ++i) wrong += product(a, 1, k, lazy) != expected;
+      });
+    }
+    for (std::thread& t : threads) t.join();
+    EXPECT_EQ(wrong, 0);
+    EXPECT_EQ(packed, 1);
+  }
+}
+
 TEST(BlockGemm, NotANumberSpoilsItsRowOnlyAndTinyValuesNothing) {
   constexpr std::int64_t k = 64, n = 32, m = 3;
   const Weight w(BlockType::q8_0, n, k, 1);

@@ -13,7 +13,7 @@ namespace {
 // One column of a panel, being written.
 class Column {
  public:
-  Column(std::byte* panel, const BlockFormat& format, std::int64_t steps, int nr, int j)
+  Column(std::byte* panel, const BlockFormat& format, std::int64_t steps, int nr, std::int64_t j)
       : codes_(panel), scales_(panel + format.code_bytes(steps, nr)), nr_(nr), j_(j) {}
 
   template <int bits>
@@ -69,7 +69,7 @@ class Column {
 
   std::byte* codes_;
   std::byte* scales_;
-  int nr_, j_;
+  std::int64_t nr_, j_;
 };
 
 void nibbles(const std::uint8_t* qs, std::uint8_t* q) {
@@ -214,78 +214,98 @@ void put(Column& c, std::int64_t i, const BlockQ6_K& b) {
   for (int s = 0; s < 16; ++s) c.scale(at + c.rows(2), s, b.scales[s]);
 }
 
+// Blocks `begin` to `end` of a row. A copy of the column stays in registers whatever is written.
 template <typename Block>
-void put_row(Column& column, std::int64_t k, const std::byte* row) {
-  for (std::int64_t i = 0; i < k / Block::kElements; ++i) {
-    Block block;
-    std::memcpy(&block, row + i * std::ptrdiff_t(sizeof block), sizeof block);
-    put(column, i, block);
+void put_blocks(Column column, std::int64_t begin, std::int64_t end, const std::byte* row) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    // Not copied: reading a copy back in wider pieces than it was written waits for the store.
+    put(column, i, *reinterpret_cast<const Block*>(row + i * std::ptrdiff_t(sizeof(Block))));
   }
 }
 
-void put_row(BlockType type, Column& column, std::int64_t k, const std::byte* row) {
+using PutBlocks = void (*)(Column, std::int64_t, std::int64_t, const std::byte*);
+
+PutBlocks put_blocks_of(BlockType type) {
   switch (type) {
     case BlockType::q8_0:
-      return put_row<BlockQ8_0>(column, k, row);
+      return put_blocks<BlockQ8_0>;
     case BlockType::q4_0:
-      return put_row<BlockQ4_0>(column, k, row);
+      return put_blocks<BlockQ4_0>;
     case BlockType::q4_1:
-      return put_row<BlockQ4_1>(column, k, row);
+      return put_blocks<BlockQ4_1>;
     case BlockType::q5_0:
-      return put_row<BlockQ5_0>(column, k, row);
+      return put_blocks<BlockQ5_0>;
     case BlockType::q5_1:
-      return put_row<BlockQ5_1>(column, k, row);
+      return put_blocks<BlockQ5_1>;
     case BlockType::iq4_nl:
-      return put_row<BlockIQ4_NL>(column, k, row);
+      return put_blocks<BlockIQ4_NL>;
     case BlockType::mxfp4:
-      return put_row<BlockMXFP4>(column, k, row);
+      return put_blocks<BlockMXFP4>;
     case BlockType::q2_k:
-      return put_row<BlockQ2_K>(column, k, row);
+      return put_blocks<BlockQ2_K>;
     case BlockType::q3_k:
-      return put_row<BlockQ3_K>(column, k, row);
+      return put_blocks<BlockQ3_K>;
     case BlockType::q4_k:
-      return put_row<BlockQ4_K>(column, k, row);
+      return put_blocks<BlockQ4_K>;
     case BlockType::q5_k:
-      return put_row<BlockQ5_K>(column, k, row);
+      return put_blocks<BlockQ5_K>;
     case BlockType::q6_k:
-      return put_row<BlockQ6_K>(column, k, row);
+      return put_blocks<BlockQ6_K>;
     default:
-      return;
+      return nullptr;
   }
-}
-
-BlockPiece make_piece(const BlockRows& part, std::int64_t k, int nr, std::int64_t first) {
-  const BlockFormat format = block_format(part.type);
-  const std::int64_t steps = k / kStep, panels = (part.rows + nr - 1) / nr;
-  BlockPiece piece;
-  piece.type = part.type;
-  piece.first = first;
-  piece.columns = part.rows;
-  piece.panel_bytes = format.panel_bytes(steps, nr);
-  piece.panels = allocate(static_cast<std::size_t>(panels * piece.panel_bytes));
-  auto* to = static_cast<std::byte*>(piece.panels->data());
-  const auto row_bytes =
-      static_cast<std::ptrdiff_t>(bytes_of(part.type, static_cast<std::uint64_t>(k)));
-  parallel_for(panels, 1, [&](std::int64_t p, std::int64_t) {
-    std::byte* panel = to + p * piece.panel_bytes;
-    if ((p + 1) * nr > part.rows)
-      std::memset(panel, 0, static_cast<std::size_t>(piece.panel_bytes));
-    for (int j = 0; j < nr && p * nr + j < part.rows; ++j) {
-      const auto at = static_cast<std::size_t>(p * nr + j);
-      const std::int64_t row = part.order.empty() ? std::int64_t(at) : part.order[at];
-      Column column(panel, format, steps, nr, j);
-      put_row(part.type, column, k, part.blocks.data() + row * row_bytes);
-    }
-  });
-  return piece;
 }
 
 }  // namespace
 
-BlockPanels make_block_panels(std::span<const BlockRows> parts, std::int64_t k, int nr) {
-  BlockPanels b;
-  b.k = k;
-  b.nr = nr;
+BlockPiece::BlockPiece(const BlockRows& part, std::int64_t k, int nr, std::int64_t first)
+    : rows_(part),
+      order_(part.order.begin(), part.order.end()),
+      k_(k),
+      first_(first),
+      panel_bytes_(block_format(part.type).panel_bytes(k / kStep, nr)),
+      nr_(nr),
+      panels_(allocate(static_cast<std::size_t>(count() * panel_bytes_))),
+      state_(std::make_unique<std::atomic<State>[]>(static_cast<std::size_t>(count()))) {
+  rows_.order = {};
+}
+
+bool BlockPiece::pack(std::int64_t i) const {
+  std::atomic<State>& state = state_[static_cast<std::size_t>(i)];
+  State expected = State::in_file;
+  if (!state.compare_exchange_strong(expected, State::being_packed)) return false;
+  pack_to(i, place(i));
+  state.store(State::packed, std::memory_order_release);
+  return true;
+}
+
+void BlockPiece::pack_to(std::int64_t i, std::byte* panel) const {
+  const BlockInfo& info = info_of(rows_.type);
+  const PutBlocks put = put_blocks_of(rows_.type);
+  const std::int64_t blocks = k_ / info.elements;
+  const auto block_bytes = static_cast<std::ptrdiff_t>(info.bytes);
+  const std::int64_t begin = i * nr_, end = std::min(begin + nr_, rows_.rows);
+  if (end < begin + nr_) std::memset(panel, 0, static_cast<std::size_t>(panel_bytes_));
+  // So much of the panel stays in L1 while all its columns are written.
+  const std::int64_t group = kSuperSteps * kStep / info.elements;
+  for (std::int64_t first = 0; first < blocks; first += group) {
+    const std::int64_t last = std::min(first + group, blocks);
+    for (std::int64_t j = begin; j < end; ++j) {
+      const std::int64_t at = order_.empty() ? j : order_[static_cast<std::size_t>(j)];
+      const std::byte* row = rows_.blocks.data() + at * blocks * block_bytes;
+      for (std::int64_t line = last; line < std::min(last + group, blocks);
+           line += 64 / block_bytes + 1) {
+        __builtin_prefetch(row + line * block_bytes);
+      }
+      const Column column(panel, format(), k_ / kStep, nr_, j - begin);
+      put(column, first, last, row);
+    }
+  }
+}
+
+BlockPanels::BlockPanels(std::span<const BlockRows> parts, std::int64_t k, int nr,
+                         BlockSource source)
+    : nr_(nr), source_(std::move(source)) {
   for (const BlockRows& part : parts) {
     const BlockInfo& info = info_of(part.type);
     require<UsageError>(block_format(part.type).bits > 0, "pack_blocks: {} is not a block type",
@@ -298,15 +318,36 @@ BlockPanels make_block_panels(std::span<const BlockRows> parts, std::int64_t k, 
             part.blocks.size() == bytes_of(part.type, static_cast<std::uint64_t>(part.rows * k)),
         "pack_blocks: {} bytes are not {} rows of {} {}", part.blocks.size(), part.rows, k,
         info.name);
+    require<UsageError>(reinterpret_cast<std::uintptr_t>(part.blocks.data()) % alignof(Half) == 0,
+                        "pack_blocks: blocks at an odd address");
     require<UsageError>(part.order.empty() || std::ssize(part.order) == part.rows,
                         "pack_blocks: an order of {} rows for {}", part.order.size(), part.rows);
     for (const std::int64_t row : part.order) {
       require<UsageError>(row >= 0 && row < part.rows, "pack_blocks: row {} of {}", row, part.rows);
     }
-    if (part.rows > 0) b.pieces.push_back(make_piece(part, k, nr, b.n));
-    b.n += part.rows;
+    if (part.rows > 0) pieces_.emplace_back(part, k, nr, n_);
+    n_ += part.rows;
   }
-  return b;
+  for (const BlockPiece& piece : pieces_) unpacked_ += piece.count();
+  if (!source_.owner) pack_all();
+}
+
+std::size_t BlockPanels::bytes() const {
+  std::int64_t sum = 0;
+  for (const BlockPiece& piece : pieces_) sum += piece.count() * piece.panel_bytes();
+  return static_cast<std::size_t>(sum);
+}
+
+void BlockPanels::count_packed(std::int64_t panels) const {
+  if (panels > 0 && unpacked_.fetch_sub(panels) == panels && source_.packed) source_.packed();
+}
+
+void BlockPanels::pack_all() const {
+  for (const BlockPiece& piece : pieces_) {
+    parallel_for(piece.count(), 1, [&](std::int64_t i, std::int64_t) {
+      if (!piece.find(i) && piece.pack(i)) count_packed(1);
+    });
+  }
 }
 
 }  // namespace stepstone::cpu

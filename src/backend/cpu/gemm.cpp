@@ -478,20 +478,21 @@ PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute 
   return packed;
 }
 
-PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k) {
+PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k, BlockSource source) {
   const auto blocks =
-      std::make_shared<BlockPanels>(make_block_panels(parts, k, block_kernels(isa()).nr));
+      std::make_shared<BlockPanels>(parts, k, block_kernels(isa()).nr, std::move(source));
   PackedMatrix packed;
   packed.k_ = k;
-  packed.n_ = blocks->n;
+  packed.n_ = blocks->n();
   packed.compute_ = Compute::int8;
   packed.isa_ = isa();
-  for (const BlockPiece& piece : blocks->pieces) {
-    packed.bytes_ +=
-        static_cast<std::size_t>(div_up(piece.columns, blocks->nr) * piece.panel_bytes);
-  }
+  packed.bytes_ = blocks->bytes();
   packed.blocks_ = blocks;
   return packed;
+}
+
+void PackedMatrix::pack_all() const {
+  if (blocks_) blocks_->pack_all();
 }
 
 void gemm(const GemmArgs& args) {

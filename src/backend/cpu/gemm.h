@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -48,12 +49,19 @@ struct GemmArgs {
 // Rows of a quantised weight, columns of B, as they lie in a GGUF file.
 struct BlockRows {
   BlockType type = BlockType::q8_0;
-  std::span<const std::byte> blocks;
+  std::span<const std::byte> blocks;  // at an even address
   std::int64_t rows = 0;
   std::span<const std::int64_t> order = {};  // column j is row order[j]; empty: row j
 };
 
-struct BlockPanels;
+// Who keeps the blocks: they stay where they are as long as `owner` lives. `packed` is called once,
+// when no product needs them any more.
+struct BlockSource {
+  std::shared_ptr<const void> owner;
+  std::function<void()> packed;
+};
+
+class BlockPanels;
 
 // B, packed once for many products with it (weights at inference).
 class PackedMatrix {
@@ -64,10 +72,13 @@ class PackedMatrix {
   std::int64_t n() const { return n_; }
   Compute compute() const { return compute_; }
   std::size_t bytes() const { return bytes_; }
+  // Packs now what the next products would (pack_blocks with an owner).
+  void pack_all() const;
 
  private:
   friend PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
-  friend PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k);
+  friend PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k,
+                                  BlockSource source);
   friend struct PackedAccess;
 
   std::int64_t k_ = 0, n_ = 0;
@@ -81,8 +92,9 @@ class PackedMatrix {
 // Throws UsageError for a shape, stride, type or null pointer that cannot be meant.
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
 // B of compute type int8: the parts' rows become columns, one part after another. k is a multiple
-// of every part's block. The blocks are copied. A product with it takes no `accumulate`.
-PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k);
+// of every part's block. The blocks are copied; or, where they have an owner, the first product reads
+// them there and those after it pack what they touch. A product with it takes no `accumulate`.
+PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k, BlockSource source = {});
 // Whether it takes blocks of that type: all quantised ones for weights.
 bool has_block_kernel(BlockType type);
 

@@ -301,20 +301,26 @@ void Transformer::pack(DType compute) {
   }
 }
 
+void Transformer::pack_blocks() {
+  packed_head_.pack_all();
+  for (Block& b : blocks_) {
+    for (nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) l->pack_all();
+  }
+}
+
 void Transformer::set_blocks(Parameter& matrix, std::span<const cpu::BlockRows> parts,
-                             std::shared_ptr<const void> keep_alive) {
+                             cpu::BlockSource source) {
   const std::int64_t k = matrix.shape.dim(1);
   const bool embeds = &matrix == embedding_;
   if (embeds) {
     require<UsageError>(parts.size() == 1, "transformer: an embedding of {} parts", parts.size());
-    embedding_blocks_ = {parts[0].type, parts[0].blocks, matrix.shape.dim(0), k,
-                         std::move(keep_alive)};
+    embedding_blocks_ = {parts[0].type, parts[0].blocks, matrix.shape.dim(0), k, source.owner};
   }
   if (embeds && head_) {
     matrix.var = {};
     return;
   }
-  cpu::PackedMatrix packed = cpu::pack_blocks(parts, k);
+  cpu::PackedMatrix packed = cpu::pack_blocks(parts, k, std::move(source));
   require<UsageError>(packed.n() == matrix.shape.dim(0), "transformer: {} rows of blocks for {}",
                       packed.n(), to_string(matrix.shape));
   matrix.var = {};

@@ -68,10 +68,13 @@ class Transformer {
   // For inference: packs all projections in `compute`, in place of their f32 values. The model can
   // no longer be trained or saved.
   void pack(DType compute);
-  // For inference: the values of a matrix of the model, in the quantised blocks of a file, which
-  // the embedding goes on reading. Its f32 values are dropped.
+  // For inference: the values of a matrix of the model, in the quantised blocks of a file. The
+  // embedding goes on reading them; products pack them as they come (cpu::pack_blocks). Its f32
+  // values are dropped.
   void set_blocks(nn::Parameter& matrix, std::span<const cpu::BlockRows> parts,
-                  std::shared_ptr<const void> keep_alive);
+                  cpu::BlockSource source);
+  // Packs all blocks now: no later product is slower for it.
+  void pack_blocks();
 
  private:
   struct Block {
