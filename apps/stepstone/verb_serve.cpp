@@ -14,10 +14,10 @@ namespace stepstone::cli {
 namespace {
 
 struct ServeFlags {
-  std::string alias, key_file, usage_file, conversations_file;
+  std::string alias, key_file, usage_file, conversations_file, runs_file;
   std::vector<std::string> models, keys;
   std::int64_t kv_mib = 0;
-  bool no_reuse = false, no_conversations = false;
+  bool no_reuse = false, no_conversations = false, no_runs = false;
   double drain_seconds = 30, timeout_seconds = 3600;
   HttpOptions http;
   EngineOptions engine;
@@ -49,10 +49,10 @@ std::vector<ModelRegistry::Source> models_of(const ServeFlags& flags) {
   return models;
 }
 
-std::filesystem::path conversations_of(const ServeFlags& flags) {
-  if (flags.no_conversations) return {};
-  if (!flags.conversations_file.empty()) return flags.conversations_file;
-  return stepstone_home() / "conversations.db";
+// The file that a flag names or a default; none when it is turned off.
+std::filesystem::path file_of(const std::string& given, bool off, const char* name) {
+  if (off) return {};
+  return given.empty() ? stepstone_home() / name : std::filesystem::path(given);
 }
 
 std::chrono::milliseconds milliseconds(double seconds) {
@@ -71,7 +71,9 @@ void run(ServeFlags flags) {
   Service service({.keys = std::move(keys),
                    .local_names_only = local && open,
                    .usage_file = flags.usage_file,
-                   .conversations_file = conversations_of(flags)});
+                   .conversations_file = file_of(flags.conversations_file, flags.no_conversations,
+                                                 "conversations.db"),
+                   .runs_file = file_of(flags.runs_file, flags.no_runs, "runs.db")});
   if (const std::string problem = service.conversations_problem(); !problem.empty()) {
     put_note(fmt::format("warning: conversations are lost at the end: {}\n", problem));
   }
@@ -159,6 +161,10 @@ void add_serve(CLI::App& app) {
                    "$STEPSTONE_HOME/conversations.db)");
   verb->add_flag("--no-conversations", flags->no_conversations, "Keep none")
       ->excludes("--conversations-file");
+  verb->add_option(
+      "--runs-file", flags->runs_file,
+      "Registry of the runs that the page Runs shows (default: $STEPSTONE_HOME/runs.db)");
+  verb->add_flag("--no-runs", flags->no_runs, "Show none")->excludes("--runs-file");
   verb->add_option("--ssl-cert-file", flags->http.certificate_file,
                    "PEM file with the certificate and its chain: serve https");
   verb->add_option("--ssl-key-file", flags->http.key_file, "PEM file with the certificate's key");

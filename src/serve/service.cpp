@@ -67,6 +67,9 @@ const Service::Route Service::kRoutes[] = {
     {"POST", "/conversations/*", Route::with_key, &Service::conversations<&ConversationApi::write>},
     {"DELETE", "/conversations/*", Route::with_key,
      &Service::conversations<&ConversationApi::remove>},
+    {"GET", "/runs/all", Route::with_key, &Service::runs<&RunsApi::list>},
+    {"GET", "/runs/*", Route::with_key, &Service::runs<&RunsApi::run>},
+    {"GET", "/runs/*/curves", Route::with_key, &Service::runs<&RunsApi::curves>},
 };
 
 Service::Service(ServiceOptions options)
@@ -75,11 +78,16 @@ Service::Service(ServiceOptions options)
     conversations_.emplace(options_.conversations_file);
     conversation_queue_ = std::make_unique<WorkQueue>();
   }
+  if (!options_.runs_file.empty()) {
+    runs_.emplace(options_.runs_file);
+    run_queue_ = std::make_unique<WorkQueue>();
+  }
 }
 
 void Service::close() {
   models_.reset();
   conversation_queue_.reset();
+  run_queue_.reset();
 }
 
 std::shared_ptr<ServedModel> Service::model_for(const RequestBody& body) const {
@@ -351,6 +359,12 @@ void Service::conversations(const Call& call) {
     throw ApiError(404, "this server keeps no conversations", {}, "conversations_off");
   }
   answer_later(*conversation_queue_, *conversations_, kAnswer, call);
+}
+
+template <Service::Answer<RunsApi> kAnswer>
+void Service::runs(const Call& call) {
+  if (!runs_) throw ApiError(404, "this server shows no runs", {}, "runs_off");
+  answer_later(*run_queue_, *runs_, kAnswer, call);
 }
 
 void Service::apply_template(const Call& call) {

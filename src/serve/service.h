@@ -10,6 +10,7 @@
 #include "serve/http_server.h"
 #include "serve/model_registry.h"
 #include "serve/request_fields.h"
+#include "serve/runs_api.h"
 #include "serve/work_queue.h"
 
 namespace stepstone {
@@ -21,6 +22,7 @@ struct ServiceOptions {
   bool local_names_only = true;
   std::filesystem::path usage_file = {};          // empty: usage is counted until the end alone
   std::filesystem::path conversations_file = {};  // empty: no conversations are kept
+  std::filesystem::path runs_file = {};           // the run registry; empty: runs are not shown
 };
 
 class Service {
@@ -87,12 +89,15 @@ class Service {
   void answer_later(WorkQueue& queue, Api& api, Answer<Api> make, const Call& call);
   template <Answer<ConversationApi> kAnswer>
   void conversations(const Call& call);
+  template <Answer<RunsApi> kAnswer>
+  void runs(const Call& call);
 
   ServiceOptions options_;
   UsageLedger ledger_;  // outlives the models, which count in it
   std::unique_ptr<ModelRegistry> models_;
   std::optional<ConversationApi> conversations_;
-  std::unique_ptr<WorkQueue> conversation_queue_;
+  std::optional<RunsApi> runs_;
+  std::unique_ptr<WorkQueue> conversation_queue_, run_queue_;
 };
 
 }  // namespace stepstone

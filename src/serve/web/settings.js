@@ -37,7 +37,7 @@ export async function showModels() {
   if (number !== asking) return;
   const chosen = $('model').value || load('model', '');
   $('model').replaceChildren(...models.map(({id, status}) => {
-    const option = element('option', '', status.value === 'loaded' ? id : `${id} (${say(status.value)})`);
+    const option = element('option', '', status.value === 'loaded' ? id : `${id} (${say(`state_${status.value}`)})`);
     option.value = id;
     option.selected = id === chosen;
     return option;
