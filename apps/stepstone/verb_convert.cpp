@@ -1,7 +1,9 @@
 // stepstone import MODEL --out DIR, export -m MODEL --out PATH, quantize MODEL OUT TYPE
 #include <unistd.h>
 
+#include "core/version.h"
 #include "io/file.h"
+#include "io/run_registry.h"
 #include "output.h"
 #include "quant/mixture.h"
 #include "stone/convert.h"
@@ -34,10 +36,30 @@ void note_made(const std::filesystem::path& folder) {
   if (!folder.empty()) put_note(fmt::format("note: made the folder {}\n", folder.string()));
 }
 
+// The new file joins the family of the run that made `model`, where this machine's registry knows
+// it.
+void record(const std::string& model, const std::string& out, const std::string& type) try {
+  if (!std::filesystem::exists(RunRegistry::default_path())) return;
+  RunRegistry registry;
+  const auto parent = registry.find_by_folder(model);
+  if (!parent) return;
+  RunRecord child;
+  child.name = std::filesystem::path(out).filename().string();
+  child.kind = "quantize";
+  child.out_dir = out;
+  child.parents = {parent->id};
+  child.recipe = {{"type", type}};
+  child.code_version = fmt::format("{} ({})", kVersion, kGitCommit);
+  registry.finish(registry.insert(child), RunStatus::done);
+} catch (const Error& error) {
+  put_note(fmt::format("note: the run registry was not updated: {}\n", error.what()));
+}
+
 void to_gguf(const std::string& model, const std::string& out, const std::string& type) {
   const auto missing = missing_folder(out);
   const GgufSummary s = write_gguf(model, type, out, show_progress);
   note_made(missing);
+  record(model, out, type);
   for (const std::string& note : s.notes) put_note(fmt::format("note: {}\n", note));
   put_out(fmt::format("{}: {} tensors, {:.1f} MB, {:.2f} bits per weight\n", out, s.tensors,
                       static_cast<double>(s.bytes) / 1e6, s.bits_per_weight));

@@ -18,7 +18,7 @@ constexpr int kBusyMs = 5000;
 constexpr std::int64_t kMaxStoredMessages = 20'000;
 constexpr int kMaxPages = 1 << 20;  // of 4 KiB: nobody fills the disk by talking
 constexpr std::size_t kTrigram = 3;
-constexpr std::size_t kExcerptBytes = 120;
+constexpr std::size_t kExcerptBytes = 120, kBytesBefore = 16;
 
 // Texts are indexed by their trigrams: a search finds parts of words, and languages that have no
 // spaces. Words of fewer characters are looked for one text after the other.
@@ -104,7 +104,7 @@ std::string excerpt(const std::string& text, const std::string& word) {
                                  [](char a, char b) { return lower(a) == lower(b); });
   const auto at = static_cast<std::size_t>(found == text.end() ? 0 : found - text.begin());
   const auto inside = [&](std::size_t i) { return i < text.size() && (text[i] & 0xC0) == 0x80; };
-  std::size_t begin = at > kExcerptBytes / 3 ? at - kExcerptBytes / 3 : 0;
+  std::size_t begin = at > kBytesBefore ? at - kBytesBefore : 0;
   while (inside(begin)) ++begin;
   std::size_t end = std::min(text.size(), begin + kExcerptBytes);
   while (inside(end)) ++end;
@@ -114,7 +114,7 @@ std::string excerpt(const std::string& text, const std::string& word) {
   return part;
 }
 
-// The conditions that hold where `column` has every word, and what they bind.
+// The conditions under which a title, or the text of the message m, has every word; what they bind.
 struct Search {
   std::vector<std::string> words;
   std::string titles, texts;
@@ -130,13 +130,13 @@ struct Search {
         phrases += (phrases.empty() ? "" : " AND ") + phrase(word);
     }
     if (!phrases.empty()) {
-      texts = "texts MATCH ?";
+      texts = "m.number IN (SELECT rowid FROM texts WHERE texts MATCH ?)";
       text_values.push_back(phrases);
     }
     for (const std::string& word : words) {
       if (utf8_characters(word) >= kTrigram) continue;
       texts += texts.empty() ? "" : " AND ";
-      texts += "texts.content LIKE ? ESCAPE '\\'";
+      texts += "m.content LIKE ? ESCAPE '\\'";
       text_values.push_back(like_pattern(word));
     }
   }
@@ -220,12 +220,11 @@ class ConversationStore::File {
   }
 
   std::string excerpt_of(const std::string& holder, const std::string& id, const Search& search) {
-    SQLite::Statement row(
-        db(), "SELECT texts.content FROM texts JOIN messages m ON m.number = texts.rowid WHERE " +
-                  search.texts + " AND m.conversation = ? LIMIT 1");
+    SQLite::Statement row(db(), "SELECT m.content FROM messages m WHERE m.conversation = ? AND " +
+                                    search.texts + " LIMIT 1");
     int at = 0;
-    for (const std::string& value : search.text_values) row.bind(++at, value);
     row.bind(++at, number_of(holder, id));
+    for (const std::string& value : search.text_values) row.bind(++at, value);
     return row.executeStep() ? excerpt(row.getColumn(0).getString(), search.words[0]) : "";
   }
 
@@ -281,8 +280,8 @@ std::vector<ConversationSummary> ConversationStore::list(const std::string& hold
     std::string where = "holder = ?";
     if (!wanted.words.empty()) {
       where += " AND (" + wanted.titles +
-               " OR conversations.number IN (SELECT m.conversation FROM texts JOIN messages m "
-               "ON m.number = texts.rowid WHERE " +
+               " OR EXISTS (SELECT 1 FROM messages m WHERE m.conversation = conversations.number "
+               "AND " +
                wanted.texts + "))";
     }
     SQLite::Statement rows(

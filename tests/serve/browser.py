@@ -138,11 +138,16 @@ class Browser:
                       windowsVirtualKeyCode=codes[key], modifiers=2 * ctrl + 8 * shift, **(more if kind == "keyDown" else {}))
 
     def click(self, selector):
-        found = self.js(f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
+        """Clicks in the middle of what `selector` names, once it has come to rest."""
+        place = f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
             if (!e) return null; e.scrollIntoView({{block: 'nearest'}}); const r = e.getBoundingClientRect();
-            return [r.x + r.width / 2, r.y + r.height / 2]; }})()""")
-        if found is None:
-            raise RuntimeError(f"there is no {selector}")
+            return [r.x + r.width / 2, r.y + r.height / 2]; }})()"""
+        found, before = self.js(place), None
+        while found != before:
+            if found is None:
+                raise RuntimeError(f"there is no {selector}")
+            time.sleep(0.15)
+            found, before = self.js(place), found
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=found[0], y=found[1],
                       button="none" if kind == "mouseMoved" else "left", clickCount=1)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import shutil
 import sqlite3
 import stat
+import subprocess
 import sys
 import tempfile
 import urllib.parse
@@ -157,6 +159,34 @@ def test_storage(folder):
         check(server.post("/conversations/bread", {"title": "x"})[0] == 200, "and written again")
 
 
+def test_full_disk(folder):
+    disk = folder / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False, capture_output=True).returncode:
+        print("skipped: a full disk and a read-only one (no right to mount)")
+        return
+    try:
+        flags = ("--conversations-file", str(disk / "x.db"))
+        with Server(*flags) as server:
+            fill(server)
+            for i in range(40):
+                big = {"messages": [{**message(f"d{i}1"), "content": random.Random(i).randbytes(25000).hex()}]}
+                status, answer = server.post("/conversations/big", big)
+                if status != 200:
+                    break
+            check(status == 507 and answer["error"]["code"] == "not_stored", f"{status} {str(answer)[:300]}")
+            check(server.get("/conversations/primes")[0] == 200, "what is there can be read")
+            chat = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+            check(server.post("/v1/chat/completions", chat)[0] == 200, "chatting goes on")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        with Server(*flags) as server:
+            problem = server.get("/conversations")[1]["problem"]
+            status = server.post("/conversations/new", {"title": "x"})[0]
+            check(status == 507 or (status == 200 and problem), f"read-only: {status} {problem}")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def main():
     folder = Path(tempfile.mkdtemp())
     with Server(home=folder) as server:
@@ -167,6 +197,7 @@ def main():
         test_refusals(server)
     test_holders(folder)
     test_storage(folder)
+    test_full_disk(folder)
     shutil.rmtree(folder)
     finish("conversations: trees, lists, searches, exports, refusals, holders, storage")
 

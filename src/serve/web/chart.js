@@ -12,7 +12,7 @@ export function svgElement(tag, attributes = {}, ...children) {
 }
 
 // A short form: 12500000 as "12.5M".
-export function shortNumber(value) {
+function shortNumber(value) {
   const size = Math.abs(value);
   for (const [unit, suffix] of [[1e9, 'B'], [1e6, 'M'], [1e4, 'k']]) {
     if (size >= unit) return `${Number((value / (unit === 1e4 ? 1e3 : unit)).toPrecision(4))}${suffix}`;

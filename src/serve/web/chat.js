@@ -68,7 +68,7 @@ async function answer(conversation, parent) {
   await receive(conversation, message, controller.signal);
   conversation.running = null;
   conversation.unsaved.add(message);
-  if (conversation === current) show({stay: true});
+  if (conversation === current) show({scroll: 'follow'});
   if (conversation.removed) return;
   await keeper.save(conversation);
   showHistory();
@@ -170,7 +170,10 @@ function setUpControls() {
     $(`open-${name}`).onclick = () => setPanel(name, $(name).hidden);
     setPanel(name, !narrow.matches && load(`panel-${name}`, name === 'chats'));
   }
-  narrow.onchange = () => setPanel('chats', !narrow.matches);
+  narrow.onchange = () => {
+    setPanel('chats', !narrow.matches);
+    setPanel('settings', false);
+  };
   $('shade').onclick = hidePanels;
   addEventListener('hashchange', openFromAddress);
   addEventListener('pagehide', keeper.saveAtEnd);
@@ -188,7 +191,7 @@ setUpSettings({
   },
 });
 setUpFrame(() => {
-  show({stay: true});
+  show({scroll: 'stay'});
   showHistory();
   showModels();
 });

@@ -1,6 +1,6 @@
 // A conversation: a tree of messages, one branch of which is shown.
 
-export const newId = () =>
+const newId = () =>
   [...crypto.getRandomValues(new Uint8Array(10))].map((b) => b.toString(16).padStart(2, '0')).join('');
 
 export class Conversation {

@@ -82,7 +82,6 @@ export function setUpFrame(onLanguage) {
   $('theme').onclick = () => {
     root.dataset.theme = root.dataset.theme === 'dark' ? 'light' : 'dark';
     store('theme', root.dataset.theme);
-    dispatchEvent(new Event('themechange'));
   };
   $('language').onclick = () => {
     switchLanguage();

@@ -63,14 +63,15 @@ export async function save(conversation) {
     for (const {message, sentContent} of sent) {
       if (message.content === sentContent) conversation.unsaved.delete(message);
     }
+    conversation.sentAgain = false;
     set('failing', '');
   } catch (error) {
     if (error.code === 'conversations_off') {
       set('off', true);
-    } else if (error.status === 400 && conversation.unsaved.size < conversation.messages.size) {
+    } else if (error.status === 400 && !conversation.sentAgain) {
       // It was lost there, or deleted from another page: all of it, once more.
       for (const m of conversation.messages.values()) if (m !== running?.message) conversation.unsaved.add(m);
-      again = true;
+      conversation.sentAgain = again = true;
     } else {
       set('failing', error.message);
       setTimeout(() => save(conversation), kRetryMs);

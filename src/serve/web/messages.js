@@ -16,13 +16,13 @@ export function setUpMessages(callbacks) {
 }
 
 const isAtEnd = () => list.scrollHeight - list.scrollTop - list.clientHeight < 80;
-function scrollToEnd() {
+// What comes into sight for the first time may be higher than was guessed: for some frames, again.
+function scrollToEnd(frames = 8) {
   list.scrollTop = list.scrollHeight;
-  // What had not been laid out may be higher than was guessed.
-  requestAnimationFrame(() => { list.scrollTop = list.scrollHeight; });
+  if (frames > 0) requestAnimationFrame(() => scrollToEnd(frames - 1));
 }
 
-export function copyButton(text) {
+function copyButton(text) {
   const b = iconButton('copy', say('copy'), async () => {
     await copy(text());
     b.replaceChildren(icon('check'));
@@ -117,7 +117,7 @@ function branches(message) {
   const go = (step) => () => {
     current.choose(all[at + step]);
     actions.save(current);
-    showMessages({stay: true});
+    showMessages({scroll: 'stay'});
   };
   const back = iconButton('left', say('earlier'), go(-1));
   const on = iconButton('right', say('later'), go(1));
@@ -130,7 +130,7 @@ function toolsOf(message) {
   const tools = element('div', 'tools', branches(message), copyButton(() => message.content));
   if (!current.running) {
     if (message.role === 'user') {
-      tools.append(iconButton('edit', say('edit'), () => { editing = message; showMessages({stay: true}); }));
+      tools.append(iconButton('edit', say('edit'), () => { editing = message; showMessages({scroll: 'stay'}); }));
     } else {
       tools.append(iconButton('again', say('regenerate'), () => actions.answer(current, message.parent)));
     }
@@ -168,14 +168,16 @@ const stateOf = (message) => [
   Boolean(current.running), current.siblings(message).length, message.details.finish, message.details.error,
 ].join();
 
-// Draws the branch that is shown. `stay`: does not scroll.
-export function showMessages({conversation = current, stay = false} = {}) {
+// Draws the branch that is shown, and scrolls to its end: always, only when it is in sight ('follow'),
+// or never ('stay').
+export function showMessages({conversation = current, scroll = 'end'} = {}) {
   if (conversation !== current) {
     current = conversation;
     editing = null;
     shown.clear();
     list.replaceChildren();
   }
+  const follow = scroll === 'end' || (scroll === 'follow' && isAtEnd());
   const branch = current.branch();
   const wanted = branch.map((message) => {
     const state = stateOf(message);
@@ -191,7 +193,7 @@ export function showMessages({conversation = current, stay = false} = {}) {
     if (list.children[i] !== e) list.insertBefore(e, list.children[i] || null);
   });
   while (list.children.length > wanted.length) list.lastElementChild.remove();
-  if (!stay) scrollToEnd();
+  if (follow) scrollToEnd();
   $('to-end').hidden = isAtEnd();
 }
 

@@ -237,4 +237,8 @@ addEventListener('hashchange', () => {
 setUpFrame(show);
 selectFromAddress();
 refresh();
-setInterval(() => { if (!document.hidden) refresh(); }, kPollMs);
+let ticks = 0;
+setInterval(() => {
+  const slow = !runs.some((r) => r.status === 'running');
+  if (!document.hidden && (!slow || ++ticks % 5 === 0)) refresh();
+}, kPollMs);

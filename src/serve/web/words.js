@@ -1,7 +1,7 @@
 // What the pages say, in each of their languages.
 const words = {
   en: {
-    other: '中文', newChat: 'New chat', exportChat: 'Export:', exportTuning: 'A line of training data',
+    other: '中文', newChat: 'New chat', exportChat: 'Export', exportTuning: 'A line of training data',
     system: 'System message', temperature: 'Temperature', repeat: 'Repeat penalty', maxTokens: 'Most tokens',
     seed: 'Seed (empty: random)', key: 'API key', defaults: 'Defaults', placeholder: 'Write a message…',
     send: 'Send', sendHint: 'Send (Enter)', stop: 'Stop (Esc)', settings: 'Settings', chats: 'Chats',
@@ -31,7 +31,7 @@ const words = {
     kind_eval: 'evaluation', kind_quantize: 'quantising',
   },
   zh: {
-    other: 'English', newChat: '新对话', exportChat: '导出:', exportTuning: '一行训练数据', system: '系统消息',
+    other: 'English', newChat: '新对话', exportChat: '导出', exportTuning: '一行训练数据', system: '系统消息',
     temperature: '温度', repeat: '重复惩罚', maxTokens: '最多词元数', seed: '随机种子(留空则随机)',
     key: 'API 密钥', defaults: '恢复默认', placeholder: '输入消息…', send: '发送', sendHint: '发送(回车)',
     stop: '停止(Esc)', settings: '设置', chats: '对话', theme: '浅色或深色', model: '模型', messages: '消息',
