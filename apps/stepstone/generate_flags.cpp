@@ -2,8 +2,16 @@
 
 #include "grammar/grammar.h"
 #include "io/file.h"
+#include "output.h"
 
 namespace stepstone::cli {
+
+void note_context(std::int64_t asked, std::int64_t used, const TransformerConfig& config) {
+  if (used >= asked) return;
+  put_note(fmt::format(
+      "warning: -c {}: the context has {} tokens: {}\n", asked, used,
+      used == config.max_positions ? "the model has no more" : "--kv-memory has no room for more"));
+}
 
 void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
   EngineRequest& o = flags.request;
@@ -11,7 +19,8 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
   verb.add_option("-m,--model", flags.model,
                   "Model folder, GGUF file, or OWNER/NAME of a pulled model")
       ->required();
-  verb.add_option("-n,--n-predict", o.max_tokens, "New tokens at most")
+  verb.add_option("-n,--n-predict", o.max_tokens,
+                  "New tokens at most; 0: none")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
   verb.add_option("-c,--ctx-size", flags.context, "Tokens of context to use (default: the model's)")

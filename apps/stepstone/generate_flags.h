@@ -15,6 +15,10 @@ struct GenerateFlags {
   SpeculationFlags speculation;
 };
 
+// Says so on standard error where `used` tokens of context are fewer than -c asked for (0:
+// nothing).
+void note_context(std::int64_t asked, std::int64_t used, const TransformerConfig& config);
+
 // `flags` must outlive the parsing.
 void add_generate_flags(CLI::App& verb, GenerateFlags& flags);
 

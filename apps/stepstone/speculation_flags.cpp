@@ -3,6 +3,10 @@
 namespace stepstone::cli {
 
 SpeculationOptions SpeculationFlags::load() const {
+  require<UsageError>(options.model_least <= options.model_most,
+                      "--spec-draft-n-min {} is more than --spec-draft-n-max {}: no guess would "
+                      "ever be made",
+                      options.model_least, options.model_most);
   SpeculationOptions loaded = options;
   if (!draft_model.empty()) loaded.model = load_draft_model(draft_model);
   return loaded;
@@ -24,7 +28,7 @@ void add_speculation_flags(CLI::App& verb, SpeculationFlags& flags) {
       ->check(positive)
       ->capture_default_str();
   verb.add_option("--model-draft,--spec-draft-model", flags.draft_model,
-                  "A smaller model of the same vocabulary that guesses");
+                  "A smaller model of the same vocabulary that guesses (also: -md)");
   verb.add_option("--spec-draft-n-max", o.model_most, "Tokens that it guesses at most")
       ->check(positive)
       ->capture_default_str();

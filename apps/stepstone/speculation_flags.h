@@ -11,7 +11,7 @@ struct SpeculationFlags {
   SpeculationOptions options;
   std::string draft_model;
 
-  // With the draft model read.
+  // With the draft model read. Throws UsageError for limits that leave nothing to guess.
   SpeculationOptions load() const;
 };
 

@@ -84,6 +84,8 @@ struct BenchInferFlags {
 };
 
 void run_infer(BenchInferFlags flags) {
+  require<UsageError>(flags.options.prompt > 0 || flags.options.generate > 0,
+                      "-p 0 -n 0: there is nothing to measure");
   const auto start = std::chrono::steady_clock::now();
   const Stone stone = load_stone(flags.model, Weights::as_stored);
   stone.model->pack(stone.compute);

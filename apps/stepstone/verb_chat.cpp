@@ -45,6 +45,7 @@ void run(const ChatFlags& flags) {
   flags.request.sampling.validate();
   Stone stone = load_stone(flags.model, Weights::as_stored);
   Generator generator(stone, flags.context, flags.speculation.load());
+  note_context(flags.context, generator.context(), stone.model->config());
   ChatSession session(stone, generator, flags.request);
   session.set_system(flags.system);
   InputLines input(STDIN_FILENO);

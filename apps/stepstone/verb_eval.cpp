@@ -104,7 +104,8 @@ void add_eval(CLI::App& app) {
       ->needs(perplexity);
   verb->add_option("--mode", flags->text.mode,
                    "documents, or windows of one stream (default: as the model was trained)");
-  verb->add_option("-c,--ctx-size", flags->text.context, "Tokens per row (default: the model's)");
+  verb->add_option("-c,--ctx-size", flags->text.context,
+                   "Tokens per row (default: the model's; with --perplexity 512)");
   verb->add_option("--task", flags->tasks.tasks,
                    fmt::format("Of {}", fmt::join(synth_tasks(), ", ")));
   verb->add_option("--lang", flags->languages, "en, zh (default: both)");

@@ -44,6 +44,7 @@ void run(const PromptFlags& flags) {
       flags.file.empty() ? flags.prompt : read_input(flags.file, kMaxPromptFile);
   Stone stone = load_stone(flags.model, Weights::as_stored);
   Generator generator(stone, flags.context, flags.speculation.load());
+  note_context(flags.context, generator.context(), stone.model->config());
   EngineRequest request = flags.request;
   request.prompt = prompt_tokens(stone.tokenizer, prompt);
   request.when_full = WhenFull::forget;

@@ -3,11 +3,12 @@
 #include <cstdlib>
 #include <exception>
 
+#include "generate_flags.h"
 #include "io/paths.h"
 #include "output.h"
 #include "serve/api_error.h"
 #include "serve/service.h"
-#include "speculation_flags.h"
+#include "stone/model_file.h"
 #include "verbs.h"
 
 namespace stepstone::cli {
@@ -66,6 +67,9 @@ void run(ServeFlags flags) {
   flags.http.total_time = milliseconds(flags.timeout_seconds);
   if (flags.http.host == "localhost") flags.http.host = "127.0.0.1";
   const bool local = flags.http.host.starts_with("127.") || flags.http.host == "::1";
+  const std::vector<ModelRegistry::Source> models = models_of(flags);
+  for (const auto& model : models) require_model(model.path);  // before anybody can connect
+  flags.engine.speculation = flags.speculation.load();
   ApiKeys keys = keys_of(flags);
   const bool open = keys.empty();
   Service service({.keys = std::move(keys),
@@ -84,15 +88,16 @@ void run(ServeFlags flags) {
       },
       http_error_body);
 
-  flags.engine.speculation = flags.speculation.load();
   std::exception_ptr failed;  // of the models of the beginning
-  service.open(models_of(flags), flags.engine,
-               [&, left = flags.models.size()](const ModelRegistry::View& view,
-                                               std::exception_ptr problem) mutable {
+  service.open(models, flags.engine,
+               [&, left = models.size()](const ModelRegistry::View& view,
+                                         std::exception_ptr problem) mutable {
                  const bool first = left > 0 && left-- > 0;
                  if (!problem) {
                    put_note(fmt::format("{} is ready: {} tokens of context\n", view.name,
                                         view.model->engine().context()));
+                   note_context(flags.engine.context, view.model->engine().context(),
+                                view.model->stone().model->config());
                  } else if (first) {
                    failed = failed ? failed : problem;
                    server.stop();

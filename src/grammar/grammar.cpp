@@ -251,10 +251,7 @@ class GrammarCompiler {
           continue;
         }
         const std::size_t to = begins[rule][next++];
-        require<UsageError>(state[to] != open,
-                            "grammar: rule \"{}\" can begin with itself (left recursion, or an "
-                            "endless repetition of something that may be empty)",
-                            name_of(to));
+        if (state[to] == open) throw LeftRecursion(name_of(to));
         if (state[to] == fresh) {
           state[to] = open;
           path.emplace_back(to, 0);
@@ -268,6 +265,13 @@ class GrammarCompiler {
   std::map<std::string, std::int32_t> set_ids_;
   std::map<std::vector<Expression::Range>, std::size_t> class_rules_;
 };
+
+LeftRecursion::LeftRecursion(std::string rule)
+    : UsageError(
+          fmt::format("grammar: rule \"{}\" can begin with itself (left recursion, or an endless "
+                      "repetition of something that may be empty)",
+                      rule)),
+      rule_(std::move(rule)) {}
 
 Grammar::Grammar(const Rules& rules) { GrammarCompiler(rules, *this).run(); }
 

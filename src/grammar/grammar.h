@@ -10,9 +10,20 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.h"
 #include "grammar/expression.h"
 
 namespace stepstone {
+
+// A rule that could be expanded for ever: what it is called, for a message in the notation's words.
+class LeftRecursion : public UsageError {
+ public:
+  explicit LeftRecursion(std::string rule);
+  const std::string& rule() const { return rule_; }
+
+ private:
+  std::string rule_;
+};
 
 class Grammar {
  public:
@@ -20,8 +31,8 @@ class Grammar {
   static constexpr std::size_t kMaxElements = 200'000;
   static constexpr std::int64_t kMaxRepeat = 10'000;
 
-  // Throws UsageError for a rule that refers to itself without reading anything first (left
-  // recursion: it could be expanded for ever) or that is too large.
+  // Throws LeftRecursion for a rule that refers to itself without reading anything first,
+  // UsageError for what is too large.
   explicit Grammar(const Rules& rules);
 
   // llama.cpp's notation (its grammars/README.md): name ::= "literal" [a-z] (group) * + ? {m,n} |

@@ -182,6 +182,9 @@ TEST(JsonSchema, ReferencesMayRecurse) {
           R"({"allOf": [{"$ref": "#/definitions/a"}, {"properties": {"b": {"type": "boolean"}}, "required": ["b"]}],
       "definitions": {"a": {"properties": {"a": {"type": "null"}}, "required": ["a"]}}})"),
       {R"({"a":null,"b":true})"}, {R"({"a":null})"});
+  // As pydantic wrote a field of the class itself.
+  expect(schema(R"({"properties": {"next": {"title": "Next", "allOf": [{"$ref": "#"}]}}})"),
+         {"{}", R"({"next":{"next":{}}})"}, {R"({"next":1})"});
 }
 
 TEST(JsonSchema, StringsNumbersAndArrays) {
@@ -206,7 +209,18 @@ TEST(JsonSchema, RefusesWhatItCannotPromise) {
       {R"({"properties": {"a": {"not": {}}}})", "#/properties/a: \"not\""},
       {R"({"$ref": "http://x"})", "outside"},
       {R"({"$ref": "#/nowhere"})", "nowhere"},
-      {R"({"$ref": "#"})", "itself"},
+      {R"({"$ref": "#"})", "schema: #: its $ref leads back to itself"},
+      {R"({"properties": {"a": {"$ref": "#/properties/a"}}})",
+       "schema: #/properties/a: its $ref leads back to itself"},
+      {R"({"allOf": [{"$ref": "#"}]})", "schema: #: its $ref leads back to itself"},
+      {R"({"allOf": [{"$ref": "#"}, {"type": "object"}]})", "without end"},
+      {R"({"allOf": [{"$ref": "#/$defs/x"}, {}], "$defs": {"x": {"allOf": [{"$ref": "#/$defs/x"}, {}]}}})",
+       "without end"},
+      {R"({"$ref": "#/$defs/x", "$defs": {"x": {"allOf": [{"type": "object"}, {"properties": {
+           "a": {"allOf": [{"$ref": "#/$defs/x"}, {"required": []}]},
+           "b": {"allOf": [{"$ref": "#/$defs/x"}, {"required": []}]}}}]}}})",
+       "without end"},
+      {R"({"type": "string", "pattern": "(a*)*"})", "schema: a pattern repeats"},
       {R"({"required": ["x"]})", "not among"},
       {R"({"type": "integer", "minimum": 5, "maximum": 4})", "no integer"},
       {R"({"type": "number", "maximum": 4})", "maximum"},

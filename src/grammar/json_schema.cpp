@@ -45,6 +45,22 @@ class SchemaCompiler {
     throw UsageError(fmt::format("schema: {}: {}", place, problem));
   }
 
+  // What is written out in place of an allOf may hold itself, and references may follow each other.
+  class Depth {
+   public:
+    Depth(SchemaCompiler& compiler, const std::string& place) : compiler_(compiler) {
+      if (++compiler_.depth_ > kMaxDepth) fail(place, "nested too deeply, or without end");
+      if (++compiler_.schemas_ > kMaxSchemas) fail(place, "the schema comes to too many parts");
+    }
+    ~Depth() { --compiler_.depth_; }
+    Depth(const Depth&) = delete;
+    Depth& operator=(const Depth&) = delete;
+
+   private:
+    static constexpr int kMaxDepth = 200, kMaxSchemas = 20'000;
+    SchemaCompiler& compiler_;
+  };
+
   Expression ref(int rule) const { return Expression::reference(rule); }
   Expression space() const { return ref(space_); }
 
@@ -113,6 +129,7 @@ class SchemaCompiler {
 
   // The schemas of one place. `place` is a JSON pointer for messages.
   Expression value(const Schema& schema, const std::string& place) {
+    const Depth depth(*this, place);
     if (schema.is_boolean()) {
       if (!schema.get<bool>()) fail(place, "false allows nothing");
       return ref(any_);
@@ -127,7 +144,10 @@ class SchemaCompiler {
     for (const char* key : {"anyOf", "oneOf"}) {
       if (schema.contains(key)) return alternatives(schema, key, place);
     }
-    if (schema.contains("allOf")) return value(merged(schema, place), place);
+    if (schema.contains("allOf")) {
+      const Schema* alone = only_part(schema);
+      return value(alone ? *alone : merged(schema, place), place);
+    }
     if (schema.contains("type") && schema["type"].is_array()) {
       Parts parts;
       for (const Schema& type : schema["type"]) {
@@ -245,8 +265,21 @@ class SchemaCompiler {
     }
   }
 
+  // An allOf of one, with annotations beside it: how some write a $ref, which may recurse.
+  static const Schema* only_part(const Schema& schema) {
+    const Schema& parts = schema["allOf"];
+    if (!parts.is_array() || parts.size() != 1) return nullptr;
+    for (const auto& [key, value] : schema.items()) {
+      if (key != "allOf" && std::ranges::find(kAnnotations, key) == std::end(kAnnotations)) {
+        return nullptr;
+      }
+    }
+    return &parts[0];
+  }
+
   // allOf of objects: their properties together.
-  Schema merged(const Schema& schema, const std::string& place) const {
+  Schema merged(const Schema& schema, const std::string& place) {
+    const Depth depth(*this, place);
     Schema out = schema;
     out.erase("allOf");
     if (!schema["allOf"].is_array()) fail(place + "/allOf", "expected an array of schemas");
@@ -442,6 +475,7 @@ class SchemaCompiler {
   std::map<std::string, int> references_;
   int space_ = 0, character_ = 0, string_ = 0, unsigned_number_ = 0, number_ = 0;
   int any_ = 0, any_object_ = 0, any_array_ = 0;
+  int depth_ = 0, schemas_ = 0;
 };
 
 }  // namespace
@@ -453,7 +487,15 @@ Rules json_schema_rules(std::string_view schema) {
 }
 
 Grammar Grammar::from_json_schema(std::string_view schema) {
-  return Grammar(json_schema_rules(schema));
+  try {
+    return Grammar(json_schema_rules(schema));
+  } catch (const LeftRecursion& e) {
+    // Rules are called by their places; those without one are parts of a pattern.
+    if (e.rule().starts_with('#')) {
+      throw UsageError(fmt::format("schema: {}: its $ref leads back to itself", e.rule()));
+    }
+    throw UsageError("schema: a pattern repeats without end what may be empty");
+  }
 }
 
 }  // namespace stepstone

@@ -202,7 +202,11 @@ Regex parse_regex(std::string_view pattern, bool json_string) {
 Grammar Grammar::from_regex(std::string_view pattern) {
   Rules rules;
   rules.add("root", parse_regex(pattern).body);
-  return Grammar(rules);
+  try {
+    return Grammar(rules);
+  } catch (const LeftRecursion&) {
+    throw UsageError("regular expression: repeats without end what may be empty");
+  }
 }
 
 }  // namespace stepstone

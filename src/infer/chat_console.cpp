@@ -48,7 +48,10 @@ class Loop {
  private:
   // False to end the chat.
   bool handle(const std::string& line) {
-    if (line.empty()) return true;
+    if (line.empty()) {
+      if (!console_.terminal) console_.out("\n");  // answers stay in step with lines
+      return true;
+    }
     try {
       if (line.front() == '/') return command(line);
       answer(

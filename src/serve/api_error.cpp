@@ -39,8 +39,9 @@ Json ApiError::body() const {
 
 HttpResponse ApiError::response() const {
   HttpResponse response{status_, body().dump()};
-  if ((status_ == 429 && code_ != kNoQuota) || status_ == 503)
-    response.headers["Retry-After"] = "1";
+  if (status_ == 429 || status_ == 503) {
+    response.headers["Retry-After"] = std::to_string(retry_after_);
+  }
   if (status_ == 401) response.headers["WWW-Authenticate"] = "Bearer";
   return response;
 }

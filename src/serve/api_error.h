@@ -10,8 +10,14 @@ namespace stepstone {
 // The client is told: HTTP status, message, and the parameter at fault where there is one.
 class ApiError : public Error {
  public:
-  ApiError(int status, const std::string& message, std::string param = {}, std::string code = {})
-      : Error(message), status_(status), param_(std::move(param)), code_(std::move(code)) {}
+  // With 429 and 503 the client is told to come back in `retry_after` seconds.
+  ApiError(int status, const std::string& message, std::string param = {}, std::string code = {},
+           std::int64_t retry_after = 1)
+      : Error(message),
+        status_(status),
+        param_(std::move(param)),
+        code_(std::move(code)),
+        retry_after_(retry_after) {}
   int status() const { return status_; }
   // {"error": {"message", "type", "param", "code"}}
   Json body() const;
@@ -20,6 +26,7 @@ class ApiError : public Error {
  private:
   int status_;
   std::string param_, code_;
+  std::int64_t retry_after_;
 };
 
 // Whatever is being thrown, as the client should see it.

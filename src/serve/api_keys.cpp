@@ -4,11 +4,11 @@
 #include <openssl/evp.h>
 
 #include <charconv>
-#include <fstream>
 #include <set>
 #include <sstream>
 
 #include "core/error.h"
+#include "io/file.h"
 
 namespace stepstone {
 namespace {
@@ -47,8 +47,7 @@ ApiKeys::ApiKeys(std::vector<ApiKey> keys) : keys_(std::move(keys)) {
 }
 
 std::vector<ApiKey> ApiKeys::read(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  if (!in) throw IoError("open", file.string(), errno);
+  std::istringstream in(read_file(file, std::uint64_t{1} << 20));
   std::vector<ApiKey> keys;
   int number = 0;
   for (std::string line; std::getline(in, line);) {
@@ -63,13 +62,15 @@ std::vector<ApiKey> ApiKeys::read(const std::filesystem::path& file) {
       if (word.starts_with(kName)) {
         key.name = word.substr(kName.size());
         good = !key.name.empty();
+      } else if (word == "admin") {
+        good = key.admin = true;
       } else if (word.starts_with(kTokens)) {
         const auto read = std::from_chars(word.data() + kTokens.size(), end, key.tokens_per_day);
         good = read.ec == std::errc() && read.ptr == end && key.tokens_per_day > 0;
       }
-      require<UsageError>(good,
-                          "{}: line {}: after the key: expected name=NAME or tokens-per-day=N",
-                          file.string(), number);
+      require<UsageError>(
+          good, "{}: line {}: after the key: expected name=NAME, tokens-per-day=N or admin",
+          file.string(), number);
     }
     keys.push_back(std::move(key));
   }
@@ -78,7 +79,7 @@ std::vector<ApiKey> ApiKeys::read(const std::filesystem::path& file) {
 }
 
 const ApiKey* ApiKeys::find(std::string_view authorization, std::string_view x_api_key) const {
-  static const ApiKey everyone;
+  static const ApiKey everyone{.secret = {}, .admin = true};
   if (keys_.empty()) return &everyone;
   constexpr std::string_view kBearer = "Bearer ";
   std::string_view given = x_api_key;

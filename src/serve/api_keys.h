@@ -15,6 +15,7 @@ struct ApiKey {
   // the same at every start.
   std::string name = {};
   std::int64_t tokens_per_day = 0;  // 0: no limit
+  bool admin = false;               // may load and unload models
 };
 
 class ApiKeys {
@@ -23,9 +24,9 @@ class ApiKeys {
   ApiKeys() = default;
   // Throws UsageError for an empty key, one given twice, and two of one name.
   explicit ApiKeys(std::vector<ApiKey> keys);
-  // One key per line, then, if wanted, "name=NAME" and "tokens-per-day=N"; empty lines and lines
-  // that begin with # are skipped. Throws IoError, UsageError naming the line, and when there is
-  // no key.
+  // One key per line, then, if wanted, "name=NAME", "tokens-per-day=N" and "admin"; empty lines and
+  // lines that begin with # are skipped. Throws IoError, UsageError naming the line, and when there
+  // is no key.
   static std::vector<ApiKey> read(const std::filesystem::path& file);
 
   bool empty() const { return keys_.empty(); }

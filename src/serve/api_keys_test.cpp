@@ -1,6 +1,7 @@
 #include "serve/api_keys.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "io/test_support.h"
 #include "serve/usage_ledger.h"
@@ -10,12 +11,14 @@ namespace {
 
 TEST(ApiKeys, AreReadWithNamesAndQuotas) {
   const testing::ScratchFolder folder;
-  testing::put(folder / "keys", "# keys\r\n\nabc\r\n def name=d tokens-per-day=7 \n");
+  testing::put(folder / "keys", "# keys\r\n\nabc\r\n def name=d tokens-per-day=7 admin \n");
   const auto read = ApiKeys::read(folder / "keys");
   ASSERT_EQ(read.size(), 2u);
   EXPECT_EQ(read[1].secret, "def");
   EXPECT_EQ(read[1].name, "d");
   EXPECT_EQ(read[1].tokens_per_day, 7);
+  EXPECT_TRUE(read[1].admin);
+  EXPECT_FALSE(read[0].admin);
   const ApiKeys keys(read);
   // The first digits of `printf abc | sha256sum`.
   EXPECT_EQ(keys.find("Bearer abc", "")->name, "key-ba7816bf8f01");
@@ -32,7 +35,11 @@ TEST(ApiKeys, AreReadWithNamesAndQuotas) {
   EXPECT_THROW(ApiKeys({{"a"}, {"a"}}), UsageError);
   EXPECT_THROW(ApiKeys({{"a", "n"}, {"b", "n"}}), UsageError);
   EXPECT_THROW(ApiKeys({{""}}), UsageError);
-  EXPECT_NE(ApiKeys().find("", ""), nullptr);
+  ASSERT_NE(ApiKeys().find("", ""), nullptr);
+  EXPECT_TRUE(ApiKeys().find("", "")->admin);
+  // A pipe that nobody writes to is refused, not waited for.
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THROW(ApiKeys::read(folder / "pipe"), Error);
 }
 
 TEST(UsageLedger, AddsUpAndKeeps) {

@@ -53,6 +53,8 @@ void ChatExchange::take_reply(std::size_t choice, const ReplyPart& part) {
     }
     delta["tool_calls"].push_back(std::move(json));
   }
+  // What the parser of calls holds back, or takes for punctuation, is no news.
+  if (delta.empty() && part.logprobs.empty() && part.finish == FinishReason::none) return;
   Json json = frame(true);
   json["choices"].push_back({{"index", choice},
                              {"delta", std::move(delta)},

@@ -125,6 +125,18 @@ Json messages_error(const ApiError& error) {
   return {{"type", "error"}, {"error", {{"type", type}, {"message", to_utf8_lossy(error.what())}}}};
 }
 
+namespace {
+
+// Of the whole message so far, in a stream too.
+Json messages_usage(const EngineUsage& u) {
+  return {{"input_tokens", u.prompt_tokens - u.cached_tokens},
+          {"cache_read_input_tokens", u.cached_tokens},
+          {"cache_creation_input_tokens", 0},
+          {"output_tokens", u.completion_tokens}};
+}
+
+}  // namespace
+
 Json MessagesExchange::frame(Json content) const {
   return {{"id", id_},
           {"type", "message"},
@@ -160,11 +172,7 @@ Json MessagesExchange::whole() {
   }
   Json json = frame(std::move(content));
   json.update(stop());
-  const EngineUsage u = usage();
-  json["usage"] = {{"input_tokens", u.prompt_tokens - u.cached_tokens},
-                   {"cache_read_input_tokens", u.cached_tokens},
-                   {"cache_creation_input_tokens", 0},
-                   {"output_tokens", u.completion_tokens}};
+  json["usage"] = messages_usage(usage());
   return json;
 }
 
@@ -190,7 +198,10 @@ void MessagesExchange::send_delta(Json delta) {
 void MessagesExchange::take_reply(std::size_t, const ReplyPart& part) {
   if (part.first) {
     Json message = frame(Json::array());
-    message["usage"] = {{"input_tokens", prompts()[0].size()}, {"output_tokens", 0}};
+    // What was in the cache is known at the end: message_delta corrects it.
+    EngineUsage read;
+    read.prompt_tokens = std::ssize(prompts()[0]);
+    message["usage"] = messages_usage(read);
     send_event({{"type", "message_start"}, {"message", std::move(message)}}, "message_start");
   }
   if (!part.text.empty()) {
@@ -210,9 +221,7 @@ void MessagesExchange::take_reply(std::size_t, const ReplyPart& part) {
 
 void MessagesExchange::end_stream() {
   close_block();
-  send_event({{"type", "message_delta"},
-              {"delta", stop()},
-              {"usage", {{"output_tokens", usage().completion_tokens}}}},
+  send_event({{"type", "message_delta"}, {"delta", stop()}, {"usage", messages_usage(usage())}},
              "message_delta");
   send_event({{"type", "message_stop"}}, "message_stop");
 }

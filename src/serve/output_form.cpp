@@ -120,7 +120,10 @@ GrammarPointer output_grammar(const RequestBody& body) {
       grammar = std::move(made);
       first = form.field;
     } catch (const Error& e) {
-      throw ApiError(400, fmt::format("{}: {}", field, e.what()), field);
+      const std::string_view problem = e.what();
+      const bool named = problem.starts_with(field + ": ");  // as every error of GBNF is
+      throw ApiError(400, named ? std::string(problem) : fmt::format("{}: {}", field, problem),
+                     field);
     }
   }
   return grammar;

@@ -10,6 +10,7 @@
 #include "serve/messages_api.h"
 #include "serve/metrics_text.h"
 #include "serve/responses_api.h"
+#include "serve/unknown_fields.h"
 #include "serve/web_page.h"
 
 namespace stepstone {
@@ -41,6 +42,7 @@ struct Service::Route {
     open,  // to all, without a key
     with_key,
     metered,  // with a key whose quota is not used up
+    admin,    // with a key that may
   } access;
   void (Service::*serve)(const Call&);
 };
@@ -50,8 +52,8 @@ const Service::Route Service::kRoutes[] = {
     {"GET", "/metrics", Route::with_key, &Service::metrics},
     {"GET", "/v1/models", Route::with_key, &Service::models},
     {"GET", "/models", Route::with_key, &Service::models},
-    {"POST", "/models/load", Route::with_key, &Service::load},
-    {"POST", "/models/unload", Route::with_key, &Service::unload},
+    {"POST", "/models/load", Route::admin, &Service::load},
+    {"POST", "/models/unload", Route::admin, &Service::unload},
     {"GET", "/usage", Route::with_key, &Service::usage},
     {"POST", "/v1/chat/completions", Route::metered, &Service::chat},
     {"POST", "/v1/completions", Route::metered, &Service::completions},
@@ -88,6 +90,12 @@ void Service::close() {
   models_.reset();
   conversation_queue_.reset();
   run_queue_.reset();
+}
+
+RequestBody Service::body_of(const Call& call) {
+  RequestBody body = parse_body(call.request.body);
+  warn_of_unknown_fields(call.request.path, body.json);
+  return body;
 }
 
 std::shared_ptr<ServedModel> Service::model_for(const RequestBody& body) const {
@@ -129,7 +137,11 @@ void Service::dispatch(const HttpRequest& request, const std::shared_ptr<HttpRep
     throw ApiError(429,
                    fmt::format("the {} tokens a day of this key are used up; {} s to the next day",
                                call.key.tokens_per_day, UsageLedger::seconds_left_today()),
-                   {}, "insufficient_quota");
+                   {}, "insufficient_quota", UsageLedger::seconds_left_today());
+  }
+  if (route.access == Route::admin && !call.key.admin) {
+    throw ApiError(403, "this takes a key of --api-key-file that is marked admin", {},
+                   "admin_key_needed");
   }
   (this->*route.serve)(call);
 }
@@ -255,12 +267,10 @@ void Service::answer_chat(const Call& call, const RequestBody& body, const More&
       ->submit({std::move(request)}, meter(call));
 }
 
-void Service::chat(const Call& call) {
-  answer_chat<ChatExchange>(call, parse_body(call.request.body));
-}
+void Service::chat(const Call& call) { answer_chat<ChatExchange>(call, body_of(call)); }
 
 void Service::messages(const Call& call) {
-  const std::string chat = chat_of_messages(parse_body(call.request.body), true);
+  const std::string chat = chat_of_messages(body_of(call), true);
   answer_chat<MessagesExchange>(call, parse_body(chat));
 }
 
@@ -271,13 +281,13 @@ void Service::count_tokens(const Call& call) {
 }
 
 void Service::responses(const Call& call) {
-  const RequestBody body = parse_body(call.request.body);
+  const RequestBody body = body_of(call);
   const std::string chat = chat_of_responses(body);
   answer_chat<ResponsesExchange>(call, parse_body(chat), body.json);
 }
 
 void Service::completions(const Call& call) {
-  const RequestBody body = parse_body(call.request.body);
+  const RequestBody body = body_of(call);
   const auto model = model_for(body);
   ServedModel& m = *model;
   TextOptions options = completion_options(body, m);
@@ -292,7 +302,7 @@ void Service::completions(const Call& call) {
 }
 
 void Service::embeddings(const Call& call) {
-  const RequestBody parsed = parse_body(call.request.body);
+  const RequestBody parsed = body_of(call);
   const Json& body = parsed.json;
   const auto model = model_for(parsed);
   ServedModel& m = *model;

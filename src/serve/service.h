@@ -81,6 +81,8 @@ class Service {
   void detokenize(const Call& call);
   void apply_template(const Call& call);
   Exchange::Meter meter(const Call& call);
+  // Says what of it is not known.
+  static RequestBody body_of(const Call& call);
 
   // An answer that waits for files is made by `make` on the thread of `queue`.
   template <typename Api>

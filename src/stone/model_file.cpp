@@ -67,9 +67,7 @@ std::string description(const fs::path& path, std::string_view bytes) {
   return is_text(bytes) ? "the file seems to be text" : "the file does not begin with \"GGUF\"";
 }
 
-}  // namespace
-
-GgufFile open_gguf_model(const fs::path& path) {
+void require_gguf(const fs::path& path) {
   char bytes[512];
   const std::size_t size = File::open(path).read(bytes, sizeof bytes);
   const std::string_view begin(bytes, size);
@@ -77,7 +75,17 @@ GgufFile open_gguf_model(const fs::path& path) {
     throw FormatError(path.string(), "magic",
                       fmt::format("{}; {}", description(path, begin), kExpected), 0);
   }
+}
+
+}  // namespace
+
+GgufFile open_gguf_model(const fs::path& path) {
+  require_gguf(path);
   return GgufFile::open(path);
+}
+
+void require_model(const fs::path& path) {
+  kind_of(path) == FileKind::file ? require_gguf(path) : require_model_folder(path);
 }
 
 void require_model_folder(const fs::path& path) {

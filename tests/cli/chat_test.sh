@@ -33,6 +33,12 @@ says 'line 1: this message is too long' err
 [ -z "$(head -1 "$work/out")" ] || fail "a refused message got an answer"
 [ "$(wc -l <"$work/out")" -ge 2 ] || fail "the chat did not go on after a long message"
 
+# An empty line is answered by an empty line: lines and answers stay in step.
+printf '\nhello\n\n' | talk --temp 0 || fail "empty lines: exit status $?"
+[ "$(head -1 "$work/out")$(tail -1 "$work/out")" = "" ] || fail "an empty line got another answer"
+printf 'hello\n' | "$stepstone" chat -m "$tiny" -n 12 --temp 0 >"$work/alone" 2>/dev/null
+[ "$(sed '1d;$d' "$work/out")" = "$(cat "$work/alone")" ] || fail "an empty line was sent to the model"
+
 # A model that is not tuned for chat.
 cp -r "$tiny" "$work/base"
 rm "$work/base/chat_template.jinja" "$work/base/stepstone.json"
@@ -46,7 +52,7 @@ mkfifo "$work/in"
 chat=$!
 exec 3>"$work/in"
 printf 'hello\n' >&3
-for _ in $(seq 200); do [ -s "$work/out" ] && break; sleep 0.02; done
+for _ in $(seq 3000); do [ -s "$work/out" ] && break; sleep 0.02; done
 kill -INT $chat
 printf '/save %s\n' "$work/after.jsonl" >&3
 exec 3>&-

@@ -53,6 +53,29 @@ status 2 tokenizer train "$source/README.md" -o "$work/x" --memory -5
 status 0 generate -m "$tiny" -p x -n 010 --json
 says '"new_tokens":10' out
 
+# Values that leave nothing to do are refused, not taken in silence.
+status 2 generate -m "$tiny" -p x --spec-draft-n-min 20 --spec-draft-n-max 4
+says '--spec-draft-n-min 20 is more than --spec-draft-n-max 4' err
+status 2 bench infer -m "$tiny" -p 0 -n 0
+says 'nothing to measure' err
+status 0 bench infer -m "$tiny" -p 0 -n 1 -r 1
+# Asked for more context than there is: what is used is said.
+status 0 generate -m "$tiny" -p x -n 1 -c 99999
+says 'warning: -c 99999: the context has 4096 tokens' err
+status 0 generate -m "$tiny" -p x -n 1 -c 64
+grep -q warning "$work/err" && fail "a context that fits was warned of"
+status 0 generate -m "$tiny" -p hello -n 0 --json
+says '"prompt_tokens":5' out
+# A server without its model binds no port.
+for model in "$work/missing" "$work/empty" "name=$work/missing"; do
+  status 2 serve -m "$tiny" -m "$model" --port 0
+  grep -q listening "$work/out" && fail "serve listened before it looked for $model"
+done
+status 1 serve -m "$source/README.md" --port 0
+says 'seems to be text' err
+status 2 generate -m "$tiny" -p x --json-schema '{"properties": {"a": {"$ref": "#/b"}}}'
+says 'schema: #/properties/a/$ref: "#/b" is not in the schema' err
+
 # An override that changes nothing is refused by name, and so is one given twice.
 train() { status 2 train "$source/recipes/$1" "${@:2}" --data "$work/none.txt" -o "$work/x" -q; }
 train shakespeare-char.toml tokenizer.vocab_size=300

@@ -211,6 +211,9 @@ def test_tools(server):
             check(streamed == [[call["function"]["name"], call["function"]["arguments"]]], f"{streamed}")
             check(events[-1]["choices"][0]["finish_reason"] == "tool_calls", "finish_reason of a stream")
             check(len(events) > 5, "arguments come in one piece")
+            # As OpenAI's: every chunk but the last has something in it, the last has nothing.
+            deltas = [e["choices"][0]["delta"] for e in events]
+            check(all(deltas[:-1]) and deltas[-1] == {}, f"{deltas[-3:]}")
     # What the model writes of itself, here led by a grammar: text, then two calls.
     led = hello(tools=tools, max_tokens=300, grammar=(
         'root ::= "Let me see. \\n" call call\n'

@@ -38,6 +38,10 @@ def test_messages(server):
     check([e["type"] for e in events[-3:]] == ["content_block_stop", "message_delta", "message_stop"], f"{events}")
     check("".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == text, "stream")
     check(events[-2]["delta"]["stop_reason"] == "max_tokens" and events[-2]["usage"]["output_tokens"] == 24, "end")
+    # What a stream counts in the end is what the answer as a whole counts.
+    again = server.post(MESSAGES, asked())[1]["usage"]
+    check(events_of(server, MESSAGES, asked())[-2]["usage"] == again, f"usage of a stream, not {again}")
+    check(set(events[0]["message"]["usage"]) == set(again), f"{events[0]}")
     _, stopped = server.post(MESSAGES, asked(stop_sequences=["\x01", text[3:6]]))
     check(stopped["stop_reason"] == "stop_sequence" and stopped["stop_sequence"] == text[3:6], f"{stopped}")
     system = server.post(MESSAGES, asked(system=[{"type": "text", "text": "Be brief."}]))[1]

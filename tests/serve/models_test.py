@@ -1,6 +1,9 @@
 """Several models in one server; keys, quotas and the count of usage; which routes want a key."""
 
+import json
 import re
+import shutil
+import struct
 import sys
 import tempfile
 import time
@@ -67,7 +70,7 @@ def test_every_route():
     source = (SERVE / "service.cpp").read_text()
     routes = re.findall(r'\{"(GET|POST|DELETE)", "([^"]+)", Route::\w+,\s*&Service::', source)
     check(len(routes) == source.count("Route::open,") + source.count("Route::with_key,") +
-          source.count("Route::metered,") - 1 > 18, f"only {len(routes)} routes found")
+          source.count("Route::metered,") + source.count("Route::admin,") - 1 > 18, f"only {len(routes)} routes found")
     pages = {"/" + f.name.removesuffix(".html") for f in (SERVE / "web").iterdir()}
     pages = {"/" if path == "/chat" else path for path in pages}
     with Server("--api-key", "k") as server:
@@ -79,7 +82,8 @@ def test_every_route():
             status = server.ask(method, path, "{}" if method == "POST" else None)[0]
             check((status == 200) if path == "/health" else (status == 401), f"{method} {path}: {status}")
             status = server.ask(method, path, "{}" if method == "POST" else None, {"x-api-key": "k"})[0]
-            check(status in (200, 400, 404), f"{method} {path} with the key: {status}")
+            expected = (403,) if path in ("/models/load", "/models/unload") else (200, 400, 404)
+            check(status in expected, f"{method} {path} with the key: {status}")
     return len(routes)
 
 
@@ -98,6 +102,8 @@ def test_quotas():
                 spent += answer["usage"]["total_tokens"]
             check(status == 429 and answer["error"]["code"] == answer["error"]["type"] == "insufficient_quota",
                   f"{answer}")
+            headers = server.ask("POST", CHAT, hello(), headers=ann)[1]
+            check(0 < int(headers["Retry-After"]) <= 86400, f"{headers}")
             check(120 <= spent < 240, f"{spent} tokens of 120")
             # Embeddings and many choices count too.
             before = server.get("/usage", headers=bob)[1]["tokens_today"]
@@ -113,8 +119,56 @@ def test_quotas():
             check(server.get("/usage", headers=bob)[1] == after, "usage after a restart")
 
 
+def test_admin():
+    """Models are loaded and unloaded with a key that may, where there are keys."""
+    with tempfile.TemporaryDirectory() as folder:
+        keys = Path(folder, "keys")
+        keys.write_text("secret-a name=ann admin\nsecret-b name=bob\n")
+        with Server("--api-key-file", str(keys), "--api-key", "secret-c") as server:
+            for key in ("secret-b", "secret-c"):
+                status, answer = server.post("/models/unload", {"model": "tiny"}, headers={"x-api-key": key})
+                check(status == 403 and answer["error"]["code"] == "admin_key_needed", f"{key}: {answer}")
+            ann = {"x-api-key": "secret-a"}
+            check(server.post("/models/unload", {"model": "tiny"}, headers=ann)[0] == 200, "unload by an admin")
+            check(server.post("/models/load", {"model": "tiny"}, headers=ann)[0] == 200, "load by an admin")
+
+
+def test_unknown_fields():
+    """Ignored, as OpenAI's clients expect, but said once by name."""
+    with Server() as server:
+        for _ in range(3):
+            check(server.post(CHAT, hello(max_token=3, user="u", store=False, reasoning_effort="low"))[0] == 200, "chat")
+        check(server.post(TEXT, {"prompt": "x", "max_tokens": 1, "max_completion_tokens": 1})[0] == 200, "text")
+        check(server.post(CHAT, hello(**{"\x1b[2J": 1}))[0] == 200, "control characters")
+    said = [line for line in server.errors.splitlines() if "is not known here" in line]
+    check(len(said) == 3 and '"max_token"' in said[0] and "/v1/chat/completions" in said[0], f"{said}")
+    check('"max_completion_tokens"' in said[1] and "\x1b" not in said[2], f"{said}")
+
+
+def test_numbers_that_are_none():
+    """A model whose arithmetic overflows: an error, never null."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "huge")
+        shutil.copytree(sys.argv[2], model)
+        (model / "stepstone.json").unlink()
+        data = bytearray((model / "model.safetensors").read_bytes())
+        size = int.from_bytes(data[:8], "little")
+        begin, end = json.loads(data[8:8 + size])["model.norm.weight"]["data_offsets"]
+        data[8 + size + begin:8 + size + end] = struct.pack("<f", 3e38) * ((end - begin) // 4)
+        (model / "model.safetensors").write_bytes(data)
+        with Server(model=str(model)) as server:
+            for more in ({}, {"encoding_format": "base64"}):
+                status, answer = server.post("/v1/embeddings", {"input": "abc", **more})
+                check(status == 500 and "numbers that are none" in answer["error"]["message"], f"{answer}")
+            check(server.post(CHAT, hello())[0] == 500, "a chat with such a model")
+            check(server.get("/health")[0] == 200, "the server lives")
+
+
 def main():
     test_models()
+    test_admin()
+    test_unknown_fields()
+    test_numbers_that_are_none()
     routes = test_every_route()
     test_quotas()
     finish(f"several models; {routes} routes with and without a key; quotas and usage")
