@@ -39,6 +39,8 @@ def test_chat(server, browser):
     browser.open(server.url)
     browser.until("document.querySelector('#model').value === 'tiny'")
     check(browser.js("document.activeElement.id") == "input", "the page is ready to write in")
+    # A model with a small context is not asked for more than it has.
+    check(browser.js("document.querySelector('#max_tokens').value") == "", "as many tokens as fit")
     ask(browser, "First <b>question</b>", 2)
     check(browser.js("document.querySelector('.user .body').children.length") == 0, "markup in a question is text")
     check("tokens" in text_of(browser, ".assistant .tools"), "tokens per second")

@@ -118,7 +118,7 @@ export class Chart {
       parts.push(svgElement('path', {class: 'grid', d: `M${kMargin.left} ${at}H${width - kMargin.right}`}),
                  svgElement('text', {x: kMargin.left - 6, y: at + 4, class: 'y'}, shortNumber(tick)));
     }
-    for (const tick of x.ticks(Math.max(3, Math.floor(width / 110)))) {
+    for (const tick of x.ticks(Math.max(4, Math.floor(width / 80)))) {
       parts.push(svgElement('text', {x: x.at(tick), y: kHeight - 6, class: 'x'}, shortNumber(tick)));
     }
     const place = ([step, mean]) => [x.at(step), y.at(mean)];

@@ -68,8 +68,9 @@ function renderAnswer(body, text) {
 function noteOf({details}) {
   const parts = [];
   if (details.model) parts.push(details.model);
-  if (details.tokens && details.seconds) {
-    parts.push(say('rate')(details.tokens, (details.tokens / details.seconds).toFixed(1)));
+  if (details.tokens) {  // the rate of what came at once would mean nothing
+    const rate = details.seconds > 0.05 && (details.tokens / details.seconds).toFixed(1);
+    parts.push(say('tokens')(details.tokens), ...(rate ? [say('rate')(rate)] : []));
   }
   if (details.finish === 'length') parts.push(say('cut'));
   if (details.finish === 'stopped') parts.push(say('stopped'));

@@ -5,7 +5,7 @@ import {say} from './words.js';
 
 const defaults = {
   system: '', temperature: 0.8, top_p: 0.95, top_k: 40, min_p: 0.05, repeat_penalty: 1,
-  max_tokens: 512, seed: '', key: '',
+  max_tokens: '', seed: '', key: '',
 };
 const numbers = ['temperature', 'top_p', 'top_k', 'min_p', 'repeat_penalty', 'max_tokens', 'seed'];
 let settings = {...defaults, ...load('settings', {})};

@@ -2,7 +2,7 @@
 const words = {
   en: {
     other: '中文', newChat: 'New chat', exportChat: 'Export', exportTuning: 'A line of training data',
-    system: 'System message', temperature: 'Temperature', repeat: 'Repeat penalty', maxTokens: 'Most tokens',
+    system: 'System message', temperature: 'Temperature', repeat: 'Repeat penalty', maxTokens: 'Most tokens', maxHint: 'all that fit',
     seed: 'Seed (empty: random)', key: 'API key', defaults: 'Defaults', placeholder: 'Write a message…',
     send: 'Send', sendHint: 'Send (Enter)', stop: 'Stop (Esc)', settings: 'Settings', chats: 'Chats',
     theme: 'Light or dark', model: 'Model', messages: 'Messages', runs: 'Runs', toEnd: 'To the end',
@@ -15,7 +15,7 @@ const words = {
     loading: 'being loaded…', failed: 'The server cannot be reached.',
     cutOff: 'The connection ended before the answer did.',
     needKey: 'This server wants an API key: see Settings.', thinking: 'Thinking…', thought: 'Thoughts',
-    stopped: 'stopped', cut: 'cut at the token limit', rate: (n, s) => `${n} tokens, ${s}/s`,
+    stopped: 'stopped', cut: 'cut at the token limit', tokens: (n) => `${n} tokens`, rate: (n) => `${n} per second`,
     untitled: 'New chat', keptNowhere: 'This server keeps no chats: they are lost with this page.',
     keptInMemory: (why) => `Chats are kept until the server ends (${why}).`,
     notKept: (why) => `Not saved yet; trying again. ${why}`,
@@ -32,7 +32,7 @@ const words = {
   },
   zh: {
     other: 'English', newChat: '新对话', exportChat: '导出', exportTuning: '一行训练数据', system: '系统消息',
-    temperature: '温度', repeat: '重复惩罚', maxTokens: '最多词元数', seed: '随机种子(留空则随机)',
+    temperature: '温度', repeat: '重复惩罚', maxTokens: '最多词元数', maxHint: '不限', seed: '随机种子(留空则随机)',
     key: 'API 密钥', defaults: '恢复默认', placeholder: '输入消息…', send: '发送', sendHint: '发送(回车)',
     stop: '停止(Esc)', settings: '设置', chats: '对话', theme: '浅色或深色', model: '模型', messages: '消息',
     runs: '训练记录', toEnd: '到末尾', user: '你', assistant: '助手', edit: '编辑', regenerate: '重新回答',
@@ -43,7 +43,7 @@ const words = {
     examples: ['天空为什么是蓝色的?', '写一首关于雨的俳句。', '证明 √2 是无理数。'],
     loading: '正在加载…', failed: '无法连接服务器。', cutOff: '回答结束前连接已中断。',
     needKey: '此服务器需要 API 密钥:请打开设置。', thinking: '思考中…', thought: '思考过程',
-    stopped: '已停止', cut: '已达到词元上限', rate: (n, s) => `${n} 个词元,每秒 ${s} 个`,
+    stopped: '已停止', cut: '已达到词元上限', tokens: (n) => `${n} 个词元`, rate: (n) => `每秒 ${n} 个`,
     untitled: '新对话', keptNowhere: '此服务器不保存对话:关闭页面后即丢失。',
     keptInMemory: (why) => `对话只保存到服务器结束为止(${why})。`,
     notKept: (why) => `尚未保存,正在重试。${why}`,
