@@ -50,10 +50,16 @@ std::vector<ModelRegistry::Source> models_of(const ServeFlags& flags) {
   return models;
 }
 
-// The file that a flag names or a default; none when it is turned off.
+// The file that a flag names or a default; none when it is turned off, or there is no home for it.
 std::filesystem::path file_of(const std::string& given, bool off, const char* name) {
   if (off) return {};
-  return given.empty() ? stepstone_home() / name : std::filesystem::path(given);
+  if (!given.empty()) return given;
+  try {
+    return stepstone_home() / name;
+  } catch (const UsageError& e) {
+    put_note(fmt::format("note: {} is left out: {}\n", name, e.what()));
+    return {};
+  }
 }
 
 std::chrono::milliseconds milliseconds(double seconds) {

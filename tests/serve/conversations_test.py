@@ -137,6 +137,12 @@ def test_storage(folder):
         for method, path in (("GET", "/conversations"), ("POST", "/conversations/x")):
             status, _, text = server.ask(method, path, "{}")
             check(status == 404 and json.loads(text)["error"]["code"] == "conversations_off", f"{text}")
+    home = os.environ.pop("HOME", None)  # as in many a container
+    with Server(home="") as server:
+        check(server.get("/conversations")[0] == server.get("/runs/all")[0] == 404, "without a home")
+    check("conversations.db is left out" in server.errors, server.errors)
+    if home is not None:
+        os.environ["HOME"] = home
     damaged = folder / "damaged.db"
     damaged.write_bytes(b"no database" * 1000)
     for file in (damaged, folder / "file" / "x.db"):

@@ -30,7 +30,7 @@ class Server:
 
     def __init__(self, *flags, model=None, home=None):
         self.own_home = tempfile.TemporaryDirectory() if home is None else None
-        home = home or self.own_home.name
+        home = self.own_home.name if home is None else home
         command = [sys.argv[1], "serve", "-m", model or sys.argv[2], "--port", "0", *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env={**os.environ, "STEPSTONE_HOME": str(home)})
