@@ -52,7 +52,7 @@ fs::path stepstone_home() {
   }
   const fs::path home = expand_home("~/.stepstone");
   require<UsageError>(home.is_absolute(),
-                      "set HOME or STEPSTONE_HOME: there is no home folder for runs.db");
+                      "set HOME or STEPSTONE_HOME: there is no home folder");
   return home;
 }
 
