@@ -91,29 +91,46 @@ struct Affine {
   float scale = 0, min = 0;
 };
 
+// An error counts more the larger the value: by |x| over the root mean square, plus one.
+// Predictions move less for it than for the same squared error without
+// (docs/decisions/quantised.md).
 template <int N>
-float affine_error(float high, const float* x, Affine a) {
+std::array<float, N> error_weights(const float* x) {
+  std::array<float, N> w;
+  const float rms = std::sqrt(sum<N>([=](int i) { return square(x[i]); }) / N);
+  for (int i = 0; i < N; ++i) w[static_cast<std::size_t>(i)] = rms + std::abs(x[i]);
+  return w;
+}
+
+template <int N>
+float affine_error(float high, const float* x, const std::array<float, N>& w, Affine a) {
   const IntegerCodes codes{0, high};
   const float id = inverse(a.scale);
-  return sum<N>(
-      [=](int i) { return square(x[i] - (a.scale * codes.nearest((x[i] - a.min) * id) + a.min)); });
+  return sum<N>([&](int i) {
+    return w[static_cast<std::size_t>(i)] *
+           square(x[i] - (a.scale * codes.nearest((x[i] - a.min) * id) + a.min));
+  });
 }
 
 // The least-squares scale and minimum for the codes that `a` gives.
 template <int N>
-Affine refit(float high, const float* x, Affine a, bool min_below_zero) {
+Affine refit(float high, const float* x, const std::array<float, N>& w, Affine a,
+             bool min_below_zero) {
   const IntegerCodes codes{0, high};
   const float id = inverse(a.scale);
   float q[N];
   for (int i = 0; i < N; ++i) q[i] = codes.nearest((x[i] - a.min) * id);
-  const float s = sum<N>([&](int i) { return q[i]; });
-  const float qq = sum<N>([&](int i) { return q[i] * q[i]; });
-  const float sx = sum<N>([&](int i) { return x[i]; });
-  const float xq = sum<N>([&](int i) { return x[i] * q[i]; });
-  const float determinant = static_cast<float>(N) * qq - s * s;
+  const auto weighted = [&](auto&& term) {
+    return sum<N>([&](int i) { return w[static_cast<std::size_t>(i)] * term(i); });
+  };
+  const float n = sum<N>([&](int i) { return w[static_cast<std::size_t>(i)]; });
+  const float s = weighted([&](int i) { return q[i]; });
+  const float qq = weighted([&](int i) { return q[i] * q[i]; });
+  const float sx = weighted([&](int i) { return x[i]; });
+  const float xq = weighted([&](int i) { return x[i] * q[i]; });
+  const float determinant = n * qq - s * s;
   if (determinant <= 0) return a;
-  const Affine best{(static_cast<float>(N) * xq - s * sx) / determinant,
-                    (qq * sx - s * xq) / determinant};
+  const Affine best{(n * xq - s * sx) / determinant, (qq * sx - s * xq) / determinant};
   if (min_below_zero && best.min > 0) return {xq / qq, 0};
   return best;
 }
@@ -129,15 +146,16 @@ Affine fit_affine(float high, const float* x, bool min_below_zero, Store&& store
   }
   if (min_below_zero && low > 0) low = 0;
   if (top <= low) return store(Affine{0, low});
+  const std::array<float, N> w = error_weights<N>(x);
   Affine best = store(Affine{(top - low) / high, low});
-  float least = affine_error<N>(high, x, best);
+  float least = affine_error<N>(high, x, w, best);
   for (int step = -10; step <= 6; ++step) {
     const float levels = high * (1 + (high < 4 ? 0.05f : 0.02f) * static_cast<float>(step));
     Affine a{(top - low) / levels, low};
     for (int round = 0; round < 2; ++round) {
-      a = refit<N>(high, x, a, min_below_zero);
+      a = refit<N>(high, x, w, a, min_below_zero);
       const Affine stored = store(a);
-      const float error = affine_error<N>(high, x, stored);
+      const float error = affine_error<N>(high, x, w, stored);
       if (error < least) {
         least = error;
         best = stored;

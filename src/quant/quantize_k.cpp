@@ -82,11 +82,12 @@ struct AffineFit {
   void choose(const float* x, int j, float high, int range, Affine fitted) {
     const int s0 = nearest(fitted.scale * inverse(d), 0, range);
     const int m0 = nearest(-fitted.min * inverse(dmin), 0, range);
+    const std::array<float, N> w = error_weights<N>(x);
     float least = INFINITY;
     for (int s = std::max(s0 - 1, 0); s <= std::min(s0 + 1, range); ++s) {
       for (int m = std::max(m0 - 1, 0); m <= std::min(m0 + 1, range); ++m) {
         const Affine a{d * static_cast<float>(s), -dmin * static_cast<float>(m)};
-        const float error = affine_error<N>(high, x, a);
+        const float error = affine_error<N>(high, x, w, a);
         if (error < least) {
           least = error;
           scales[j] = s;
