@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/threads_testing.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -84,6 +85,9 @@ struct Placement {
 #endif
 
 thread_local bool inside = false;
+
+enum class Cut : char { as_asked, finest, finest_backwards };
+std::atomic<Cut> cut = Cut::as_asked;  // threads_testing.h
 
 class Pool {
  public:
@@ -218,10 +222,21 @@ void set_num_threads(int n) {
 
 bool in_parallel() { return inside; }
 
+FinestPieces::FinestPieces(bool backwards) {
+  cut = backwards ? Cut::finest_backwards : Cut::finest;
+}
+FinestPieces::~FinestPieces() { cut = Cut::as_asked; }
+
 namespace threads_detail {
 
 void run(std::int64_t n, std::int64_t grain, Piece piece, void* context) {
-  if (n > 0) pool().run(n, std::max<std::int64_t>(1, grain), piece, context);
+  if (n <= 0) return;
+  const Cut now = cut.load(std::memory_order_relaxed);
+  if (now == Cut::finest_backwards) [[unlikely]] {
+    for (std::int64_t i = n; i > 0; --i) piece(context, i - 1, i);
+    return;
+  }
+  pool().run(n, now == Cut::finest ? 1 : std::max<std::int64_t>(1, grain), piece, context);
 }
 
 }  // namespace threads_detail

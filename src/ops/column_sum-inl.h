@@ -21,8 +21,10 @@ void column_sum(std::int64_t rows, std::int64_t n, float* out, bool accumulate, 
   const std::int64_t chunks = (rows + kChunk - 1) / kChunk;
   const Tensor partial = Tensor::zeros({chunks, n}, DType::f32);
   float* sums = partial.data<float>();
-  parallel_for(rows, kChunk, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) add_row(i, sums + begin / kChunk * n);
+  parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin * kChunk; i < std::min(rows, end * kChunk); ++i) {
+      add_row(i, sums + i / kChunk * n);
+    }
   });
   if (!accumulate) std::memset(out, 0, static_cast<std::size_t>(n) * sizeof(float));
   for (std::int64_t c = 0; c < chunks; ++c) {

@@ -28,7 +28,9 @@ TEST(Registry, EveryOpIsComplete) {
     EXPECT_FALSE(op->formula.empty());
     EXPECT_FALSE(op->inputs.empty());
     EXPECT_NE(op->cost, nullptr);
-    EXPECT_TRUE(suites.contains("Op_" + std::string(op->name))) << "no test suite";
+    EXPECT_TRUE(suites.contains("Op_" + std::string(op->name)))
+        << "no test: write TEST(Op_" << op->name << ", ...) in src/ops/" << op->name << "/"
+        << op->name << "_test.cpp";
     const auto folder = std::filesystem::path(STEPSTONE_SOURCE_DIR) / "src/ops" / op->name;
     EXPECT_TRUE(std::filesystem::exists(folder / (std::string(op->name) + ".h")));
   }

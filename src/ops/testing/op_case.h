@@ -33,7 +33,9 @@ struct OpCase {
 //   values against `reference`; gradients of a random projection against central differences of
 //   `reference` and, when given, against `composite`; each input frozen in turn (no gradient
 //   appears, the others keep their bits); accumulation (a second backward pass doubles);
-//   1 and 2 threads give the same bits; compute bf16 stays near the reference.
+//   1 and 2 threads give the same bits, and so do pieces of one index each
+//   (core/threads_testing.h), on two threads and backwards on one; compute bf16 stays near the
+//   reference.
 void check_op(const OpCase& test);
 
 }  // namespace stepstone::ops

@@ -1,10 +1,14 @@
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
+#include <mutex>
+#include <numeric>
 
 #include "core/random.h"
 #include "core/threads.h"
+#include "core/threads_testing.h"
 #include "ops/testing/op_case.h"
 
 namespace stepstone::ops {
@@ -163,16 +167,27 @@ class Checker {
     }
   }
 
+  void expect_same(const std::string& how, const Run& base, const Run& other) const {
+    expect_same_bits("value " + how, base.output, other.output);
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      expect_same_bits(fmt::format("gradient {}, input {}", how, i), base.gradients[i],
+                       other.gradients[i]);
+    }
+  }
+
   void check_threads(const Run& base) const {
     const int before = num_threads();
-    set_num_threads(before == 1 ? 2 : 1);
-    const Run other = run(test_.op, DType::f32);
-    set_num_threads(before);
-    expect_same_bits("value with another thread count", base.output, other.output);
-    for (std::size_t i = 0; i < values_.size(); ++i) {
-      expect_same_bits("gradient with another thread count, input " + std::to_string(i),
-                       base.gradients[i], other.gradients[i]);
+    for (const int threads : {1, 2}) {
+      set_num_threads(threads);
+      expect_same(fmt::format("with {} threads", threads), base, run(test_.op, DType::f32));
     }
+    {
+      const FinestPieces finest(false);  // even this small a case is split now
+      expect_same("with the work in the finest pieces", base, run(test_.op, DType::f32));
+    }
+    set_num_threads(before);
+    const FinestPieces backwards(true);
+    expect_same("with the pieces in another order", base, run(test_.op, DType::f32));
   }
 
   const OpCase& test_;
@@ -183,5 +198,46 @@ class Checker {
 }  // namespace
 
 void check_op(const OpCase& test) { Checker(test).check(); }
+
+namespace {
+
+// A sum in the order in which pieces come, of far fewer elements than kernels split between
+// threads.
+Var sum_as_they_come(Graph&, const std::vector<Var>& in) {
+  const std::span<const float> x = in[0].value().span<float>();
+  const Tensor sum = Tensor::zeros({1}, DType::f32);
+  std::mutex mutex;
+  parallel_for(std::ssize(x), 8192, [&](std::int64_t begin, std::int64_t end) {
+    const std::lock_guard lock(mutex);
+    for (std::int64_t i = begin; i < end; ++i) {
+      *sum.data<float>() += x[static_cast<std::size_t>(i)];
+    }
+  });
+  return Var(sum);
+}
+
+TEST(CheckOp, NoticesWhatDependsOnTheOrder) {
+  testing::TestPartResultArray results;
+  {
+    const testing::ScopedFakeTestPartResultReporter reporter(
+        testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &results);
+    check_op({.inputs = {{{301}, false}},
+              .op = sum_as_they_come,
+              .reference =
+                  [](const std::vector<Doubles>& in) {
+                    return Doubles{std::accumulate(in[0].begin(), in[0].end(), 0.0)};
+                  },
+              .bf16_tolerance = 0});
+  }
+  int noticed = 0;
+  for (int i = 0; i < results.size(); ++i) {
+    const std::string message = results.GetTestPartResult(i).message();
+    EXPECT_NE(message.find("pieces"), std::string::npos) << message;
+    noticed += message.find("in another order") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_EQ(noticed, 1);
+}
+
+}  // namespace
 
 }  // namespace stepstone::ops
