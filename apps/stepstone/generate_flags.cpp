@@ -1,5 +1,6 @@
 #include "generate_flags.h"
 
+#include "cache_flags.h"
 #include "grammar/grammar.h"
 #include "io/file.h"
 #include "output.h"
@@ -11,6 +12,16 @@ void note_context(std::int64_t asked, std::int64_t used, const TransformerConfig
   put_note(fmt::format(
       "warning: -c {}: the context has {} tokens: {}\n", asked, used,
       used == config.max_positions ? "the model has no more" : "--kv-memory has no room for more"));
+}
+
+EngineRequest GenerateFlags::request_for(const Tokenizer& tokenizer) const {
+  EngineRequest result = request;
+  if (!dry_breakers.empty()) {
+    const bool none = dry_breakers == std::vector<std::string>{"none"};
+    result.sampling.dry_breakers = std::make_shared<const DryBreakers>(
+        tokenizer, none ? std::vector<std::string>() : dry_breakers);
+  }
+  return result;
 }
 
 void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
@@ -44,6 +55,10 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
       ->capture_default_str();
   verb.add_option("--dry-penalty-last-n", s.dry_window, "Tokens that it looks back at; -1: all")
       ->capture_default_str();
+  verb.add_option("--dry-sequence-breaker", flags.dry_breakers,
+                  "What ends a repetition, in place of a line end and : \" *; may be given several "
+                  "times; none: nothing does")
+      ->allow_extra_args(false);
   verb.add_option_function<int>(
           "--mirostat", [&s](int version) { s.mirostat = version == 2; },
           "2: hold the surprise of the text; 0: off")
@@ -82,6 +97,7 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
       if (one != other) one->excludes(other);
     }
   }
+  add_cache_flags(verb, flags.cache);
   add_speculation_flags(verb, flags.speculation);
   verb.add_option("--stop", o.stop_strings, "End before this text; may be given several times")
       ->allow_extra_args(false);

@@ -12,7 +12,16 @@ struct GenerateFlags {
   std::string model;
   std::int64_t context = 0;
   EngineRequest request;
+  std::vector<std::string> dry_breakers;
+  CacheTypes cache;
   SpeculationFlags speculation;
+
+  // What the flags say of sampling, for this tokenizer.
+  EngineRequest request_for(const Tokenizer& tokenizer) const;
+  // With the draft model read.
+  GeneratorOptions generator() const {
+    return {.context = context, .cache = cache, .speculation = speculation.load()};
+  }
 };
 
 // Says so on standard error where `used` tokens of context are fewer than -c asked for (0:

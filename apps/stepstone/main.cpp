@@ -1,11 +1,10 @@
 // stepstone VERB [flags]. Exit status: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal
 // n.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <new>
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "backend/cpu/isa.h"
@@ -43,6 +42,14 @@ std::string verb_hint(const CLI::App& app, int argc, char** argv) {
          "; see stepstone --help";
 }
 
+// CLI11 knows no flags of two or three letters, which llama.cpp has.
+std::string long_flag(std::string arg) {
+  if (arg == "-md") return "--model-draft";
+  if (arg == "-ctk") return "--cache-type-k";
+  if (arg == "-ctv") return "--cache-type-v";
+  return arg;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -67,11 +74,10 @@ int main(int argc, char** argv) {
       add(app);
     }
     apply_flag_rules(app);
-    static char model_draft[] = "--model-draft";  // CLI11 knows no "-md", which llama.cpp has
-    for (char*& arg : std::span(argv, static_cast<std::size_t>(argc))) {
-      if (std::string_view(arg) == "-md") arg = model_draft;
-    }
-    app.parse(argc, argv);
+    std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+    for (std::string& arg : args) arg = long_flag(std::move(arg));
+    std::ranges::reverse(args);
+    app.parse(std::move(args));
     return flushed(exit_status);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return flushed(app.exit(e));  // --help, --version

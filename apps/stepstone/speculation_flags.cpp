@@ -32,6 +32,10 @@ void add_speculation_flags(CLI::App& verb, SpeculationFlags& flags) {
   verb.add_option("--spec-draft-n-max", o.model_most, "Tokens that it guesses at most")
       ->check(positive)
       ->capture_default_str();
+  verb.add_option("--spec-draft-p-min,--draft-p-min", o.model_p_min,
+                  "Probability below which it ends its guesses")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   verb.add_option("--spec-draft-n-min", o.model_least, "Fewer are not worth it")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 16))
       ->capture_default_str();

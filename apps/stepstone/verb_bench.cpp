@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "backend/cpu/gemm_bench.h"
+#include "cache_flags.h"
 #include "infer/bench.h"
 #include "io/file.h"
 #include "io/json.h"
@@ -105,7 +106,7 @@ void run_infer(BenchInferFlags flags) {
                        {"tokens", r.tokens},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second()}});
-    if (!flags.json) fmt::print("{:<12} {:>9.2f} tokens/s\n", r.name, r.tokens_per_second());
+    if (!flags.json) fmt::print("{:<16} {:>9.2f} tokens/s\n", r.name, r.tokens_per_second());
   }
   if (flags.json) {
     const Json json = {{"model", flags.model},
@@ -182,6 +183,10 @@ void add_bench(CLI::App& app) {
   model->add_option("-r,--repetitions", infer->options.repetitions, "Runs of each")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  model->add_option("-d,--n-depth", infer->options.depth, "Tokens of the context before either")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  add_cache_flags(*model, infer->options.cache);
   model->add_flag("--json", infer->json, "Print JSON");
   model->add_flag("--profile", infer->profile, "Print time and GFLOP/s per op");
   model->callback([infer] { run_infer(*infer); });

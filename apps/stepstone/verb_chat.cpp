@@ -44,9 +44,9 @@ struct ChatFlags : GenerateFlags {
 void run(const ChatFlags& flags) {
   flags.request.sampling.validate();
   Stone stone = load_stone(flags.model, Weights::as_stored);
-  Generator generator(stone, flags.context, flags.speculation.load());
+  Generator generator(stone, flags.generator());
   note_context(flags.context, generator.context(), stone.model->config());
-  ChatSession session(stone, generator, flags.request);
+  ChatSession session(stone, generator, flags.request_for(stone.tokenizer));
   session.set_system(flags.system);
   InputLines input(STDIN_FILENO);
   const ChatConsole console{.read = [&](std::string& line) { return input.next(line); },

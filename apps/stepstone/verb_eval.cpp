@@ -1,4 +1,5 @@
 // stepstone eval -m DIR [--data FILE…] [--task NAME…]
+#include "cache_flags.h"
 #include "infer/eval_tasks.h"
 #include "infer/eval_text.h"
 #include "infer/perplexity.h"
@@ -14,6 +15,7 @@ struct EvalFlags {
   TextEvalOptions text;
   TaskEvalOptions tasks;
   PerplexityOptions windows;
+  CacheTypes cache;
   bool perplexity = false;
   std::vector<std::string> languages;
   std::string split = "test";
@@ -47,6 +49,7 @@ void run(const EvalFlags& flags) {
   Json json = {{"model", flags.model}}, scores = Json::object();
   if (flags.perplexity) {
     PerplexityOptions options = flags.windows;
+    options.cache = flags.cache;
     options.context = flags.text.context > 0
                           ? flags.text.context
                           : std::min(options.context, stone.model->config().max_positions);
@@ -55,13 +58,16 @@ void run(const EvalFlags& flags) {
     for (const auto& [file, score] : texts) scores["perplexity"][file] = score.perplexity;
     if (!flags.json) put_out(to_table(texts));
   } else if (!flags.text.paths.empty()) {
-    const auto texts = evaluate_text(stone, flags.text);
+    TextEvalOptions options = flags.text;
+    options.cache = flags.cache;
+    const auto texts = evaluate_text(stone, options);
     json["text"] = to_json(texts);
     for (const TextScore& t : texts) scores["bits_per_byte"][t.file] = t.evaluation.bits_per_byte;
     if (!flags.json) put_out(to_table(texts));
   }
   if (flags.text.paths.empty() || !flags.tasks.tasks.empty()) {
     TaskEvalOptions options = flags.tasks;
+    options.cache = flags.cache;
     options.split = parse_split(flags.split);
     if (!flags.languages.empty()) {
       options.languages.clear();
@@ -118,6 +124,7 @@ void add_eval(CLI::App& app) {
   verb->add_option("--split", flags->split, "train, val, test: which part of the questions")
       ->capture_default_str();
   verb->add_option("-s,--seed", flags->tasks.seed, "Which questions")->capture_default_str();
+  add_cache_flags(*verb, flags->cache);
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->add_flag("-v,--verbose", flags->verbose, "Every question and answer, on standard error");
   verb->callback([flags] { run(*flags); });

@@ -43,9 +43,9 @@ void run(const PromptFlags& flags) {
   const std::string prompt =
       flags.file.empty() ? flags.prompt : read_input(flags.file, kMaxPromptFile);
   Stone stone = load_stone(flags.model, Weights::as_stored);
-  Generator generator(stone, flags.context, flags.speculation.load());
+  Generator generator(stone, flags.generator());
   note_context(flags.context, generator.context(), stone.model->config());
-  EngineRequest request = flags.request;
+  EngineRequest request = flags.request_for(stone.tokenizer);
   request.prompt = prompt_tokens(stone.tokenizer, prompt);
   request.when_full = WhenFull::forget;
   if (!flags.ignore_eos) request.stop_tokens = stone.end_tokens;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "cache_flags.h"
 #include "generate_flags.h"
 #include "io/paths.h"
 #include "output.h"
@@ -136,9 +137,10 @@ void add_engine_flags(CLI::App& verb, ServeFlags& f) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   verb.add_option("--kv-memory", f.kv_mib,
-                  "MiB for keys and values at most (default: enough for all answers, up to a "
-                  "quarter of the machine's memory)")
+                  "MiB for keys and values of all models at most (default: enough for all answers, "
+                  "up to a quarter of the machine's memory)")
       ->check(positive);
+  add_cache_flags(verb, f.engine.cache);
   add_speculation_flags(verb, f.speculation);
   verb.add_flag("--no-cache-prompt", f.no_reuse, "Compute every prompt from its beginning");
 }

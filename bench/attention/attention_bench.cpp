@@ -1,6 +1,7 @@
 // Times the attention op. Reads one problem a line from standard input,
 //   train  DTYPE BATCH ROWS HEADS KV_HEADS HEAD_DIM    causal, forward and backward
-//   decode DTYPE PAST HEADS KV_HEADS HEAD_DIM          one query after PAST cached positions
+//   decode DTYPE PAST HEADS KV_HEADS HEAD_DIM [CACHE]  one query after PAST cached positions, kept
+//                                                      as DTYPE, or as CACHE: f32|bf16|f16|q8_0
 // and answers each with its fastest milliseconds: "forward backward", or "forward". One process
 // stays alive, so that an anchor can take turns with it (bench/attention_anchor.py).
 #include <algorithm>
@@ -74,7 +75,10 @@ std::string decode(std::istream& in, DType dtype) {
   AttentionConfig c;
   in >> past >> c.heads >> c.kv_heads >> c.head_dim;
   const std::int64_t cols = (c.heads + 2 * c.kv_heads) * c.head_dim;
-  KvCacheLayer cache(past + 1, c.kv_heads, c.head_dim, dtype);
+  KvTypes types = dtype;
+  if (std::string name; in >> name)
+    types = {find_block_type(name)->type, find_block_type(name)->type};
+  KvCacheLayer cache(past + 1, c.kv_heads, c.head_dim, types);
   cache.store(random_tensor({past, cols}, dtype), 0, past, 0);
   const Tensor x = random_tensor({1, cols}, dtype);
   Graph graph({.compute = dtype});

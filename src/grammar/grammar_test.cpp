@@ -285,6 +285,37 @@ TEST(GrammarMatcher, AllowsTheTokensThatFit) {
   }
 }
 
+// How many of `text`'s bytes are taken, each after a look at what may come.
+int taken(GrammarMatcher& matcher, std::string_view text) {
+  int count = 0;
+  for (const char c : text) {
+    matcher.allowed();
+    if (!matcher.accept(static_cast<unsigned char>(c))) break;
+    ++count;
+  }
+  return count;
+}
+
+TEST(GrammarMatcher, TimeIsCapped) {
+  // Its states hold every pair of an outer and an inner count.
+  const auto pairs = std::make_shared<const Grammar>(
+      Grammar::from_gbnf("root ::= (x{1,90}){1,90}\nx ::= [ -~]"));
+  const std::string text(400, 'a');
+  GrammarMatcher costly(pairs, byte_tree(), {.token = 100'000});
+  EXPECT_THAT(problem_of([&] { taken(costly, text); }), testing::HasSubstr("for a token"));
+  GrammarMatcher generous(pairs, byte_tree(), {.token = 1'000'000'000, .text = 1'000'000});
+  EXPECT_THAT(problem_of([&] { taken(generous, text); }), testing::HasSubstr("for a text"));
+  EXPECT_GT(generous.spent(), 1'000'000);
+  generous.reset();  // gives the budget back
+  EXPECT_EQ(taken(generous, "aa"), 2);
+  // What people ask for takes little of it.
+  GrammarMatcher usual(std::make_shared<const Grammar>(
+                           schema(R"({"type": "string", "minLength": 300, "maxLength": 400})")),
+                       byte_tree());
+  EXPECT_EQ(taken(usual, "\"" + text + "\""), 402);
+  EXPECT_LT(usual.spent(), GrammarBudget{}.text / 20);
+}
+
 TEST(GrammarMatcher, MemoryStaysBoundedOnLongTexts) {
   // Every depth of the nesting is another state.
   GrammarMatcher matcher = matcher_of(Grammar::from_gbnf("root ::= \"(\" root \")\" | \"x\""));

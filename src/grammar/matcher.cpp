@@ -10,10 +10,10 @@ namespace stepstone {
 namespace {
 
 // Beyond these the grammar is too ambiguous to follow, or the text has met so many states that
-// their memory counts (a state is about 1 KiB, its tokens aside).
+// their memory counts (a state is about 1 KiB, a token in it 4 bytes).
 constexpr std::size_t kMaxStacksOfState = 10'000;
 constexpr std::size_t kMaxWork = 200'000;
-constexpr std::size_t kMaxStates = 20'000;
+constexpr std::size_t kMaxStates = 20'000, kMaxKeptTokens = 16'000'000;
 
 }  // namespace
 
@@ -49,12 +49,21 @@ TokenTree::TokenTree(const Tokenizer& tokenizer)
 }
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar,
-                               std::shared_ptr<const TokenTree> tree)
-    : grammar_(std::move(grammar)), tree_(std::move(tree)) {
+                               std::shared_ptr<const TokenTree> tree, const GrammarBudget& budget)
+    : grammar_(std::move(grammar)), tree_(std::move(tree)), budget_(budget) {
   reset();
 }
 
+void GrammarMatcher::spend(std::size_t work) {
+  spent_ += static_cast<std::int64_t>(work);
+  require<UsageError>(spent_ - spent_before_ <= budget_.token && spent_ <= budget_.text,
+                      "grammar: it takes too long to follow, over {} steps for {}",
+                      spent_ > budget_.text ? budget_.text : budget_.token,
+                      spent_ > budget_.text ? "a text" : "a token");
+}
+
 void GrammarMatcher::reset() {
+  spent_ = spent_before_ = 0;
   for (const std::int32_t begin :
        grammar_->alternatives()[static_cast<std::size_t>(grammar_->root())]) {
     expand(begin, kEmptyStack);
@@ -78,6 +87,7 @@ void GrammarMatcher::expand(std::int32_t element, StackId rest) {
   for (std::size_t done = 0; !work.empty(); ++done) {
     require<UsageError>(done < kMaxWork && open_.size() < kMaxStacksOfState,
                         "grammar: too ambiguous to follow");
+    spend(1);
     const Stack top = work.back();
     work.pop_back();
     const Grammar::Element& e = grammar_->elements()[static_cast<std::size_t>(top.element)];
@@ -115,6 +125,8 @@ GrammarMatcher::StateId GrammarMatcher::finish_state() {
   const auto [it, fresh] =
       state_ids_.try_emplace(std::move(key), static_cast<StateId>(states_.size()));
   if (fresh) {
+    constexpr std::size_t kStateWork = 64;  // takes so much longer than looking at a stack
+    spend(kStateWork + open_.size());
     auto state = std::make_unique<State>();
     state->stacks = open_;
     state->accepts = open_accepts_;
@@ -130,6 +142,7 @@ GrammarMatcher::StateId GrammarMatcher::step(StateId from, std::uint8_t byte) {
   State& state = *states_[static_cast<std::size_t>(from)];
   StateId& next = state.next[byte];
   if (next != kUnknown) return next;
+  spend(state.stacks.size());
   for (const StackId id : state.stacks) {
     const Stack stack = stacks_[static_cast<std::size_t>(id)];
     const auto& e = grammar_->elements()[static_cast<std::size_t>(stack.element)];
@@ -143,16 +156,18 @@ GrammarMatcher::StateId GrammarMatcher::step(StateId from, std::uint8_t byte) {
 
 // Keeps memory bounded in long texts.
 void GrammarMatcher::forget_all_but_current() {
-  if (states_.size() < kMaxStates) return;
+  if (states_.size() < kMaxStates && kept_tokens_ < kMaxKeptTokens) return;
   const State kept = *states_[static_cast<std::size_t>(current_)];
   const std::vector<Stack> old = std::move(stacks_);
   stacks_.clear();
   stack_ids_.clear();
   states_.clear();
+  kept_tokens_ = 0;
   state_ids_.clear();
   for (const StackId id : kept.stacks) {
     std::vector<std::int32_t> elements;
     for (StackId at = id; at != kEmptyStack; at = old[static_cast<std::size_t>(at)].rest) {
+      spend(1);
       elements.push_back(old[static_cast<std::size_t>(at)].element);
     }
     StackId rest = kEmptyStack;
@@ -172,6 +187,7 @@ std::span<const std::int32_t> GrammarMatcher::allowed() {
   std::vector<std::pair<StateId, std::int32_t>> path = {{current_, nodes[0].skip}};
   for (std::int32_t n = 1; n < nodes[0].skip;) {
     while (n >= path.back().second) path.pop_back();
+    spend(1);
     const TokenTree::Node& node = nodes[static_cast<std::size_t>(n)];
     const StateId next = step(path.back().first, node.byte);
     if (next == kDead) {
@@ -186,6 +202,7 @@ std::span<const std::int32_t> GrammarMatcher::allowed() {
   }
   std::sort(state.tokens.begin(), state.tokens.end());
   state.has_tokens = true;
+  kept_tokens_ += state.tokens.size();
   return state.tokens;
 }
 
@@ -219,6 +236,7 @@ bool GrammarMatcher::accept_bytes(std::string_view bytes) {
     if (state == kDead) return false;
   }
   current_ = state;
+  spent_before_ = spent_;
   forget_all_but_current();
   return true;
 }

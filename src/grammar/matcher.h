@@ -44,10 +44,20 @@ class TokenTree {
   std::int32_t vocab_size_ = 0;
 };
 
+// How long a grammar may take to follow, in steps of 20 to 50 ns: counted, so that no busy machine
+// ends a text that an idle one would not.
+struct GrammarBudget {
+  std::int64_t token = 4'000'000;   // to find what may come, and to take it
+  std::int64_t text = 400'000'000;  // of all tokens
+};
+
 class GrammarMatcher {
  public:
-  GrammarMatcher(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTree> tree);
+  GrammarMatcher(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTree> tree,
+                 const GrammarBudget& budget = {});
 
+  // All of these throw UsageError where the budget is spent.
+  //
   // Ids of the tokens that may come next, ascending. Empty when the text is complete and nothing
   // can follow.
   std::span<const std::int32_t> allowed();
@@ -62,6 +72,8 @@ class GrammarMatcher {
   bool mask(std::span<float> logits, std::span<const std::int32_t> stop_tokens);
   // Back to the beginning.
   void reset();
+  // Of the budget, since the beginning.
+  std::int64_t spent() const { return spent_; }
 
  private:
   using StackId = std::int32_t;
@@ -87,12 +99,16 @@ class GrammarMatcher {
   StateId finish_state();
   StateId step(StateId state, std::uint8_t byte);
   void forget_all_but_current();
+  void spend(std::size_t work);
 
   std::shared_ptr<const Grammar> grammar_;
   std::shared_ptr<const TokenTree> tree_;
+  GrammarBudget budget_;
+  std::int64_t spent_ = 0, spent_before_ = 0;  // before_: the last token was taken
   std::vector<Stack> stacks_;
   std::unordered_map<std::uint64_t, StackId> stack_ids_;
   std::vector<std::unique_ptr<State>> states_;
+  std::size_t kept_tokens_ = 0;  // of all states
   std::unordered_map<std::string, StateId> state_ids_;
   StateId current_ = 0;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 #include "core/random.h"
 
@@ -29,45 +30,62 @@ double median_seconds(int repetitions, F&& once) {
   return seconds[seconds.size() / 2];
 }
 
+// Texts of `depth` tokens each, with room for `more`.
+std::vector<KvCache> begun_texts(const Transformer& model, const InferBenchOptions& o,
+                                 std::int64_t count, std::int64_t more, Random& random) {
+  constexpr std::int64_t kPiece = 512;
+  std::vector<KvCache> caches;
+  for (std::int64_t i = 0; i < count; ++i) {
+    caches.emplace_back(model.config(), o.depth + more, o.cache.with(o.compute));
+    for (std::int64_t left = o.depth; left > 0; left -= kPiece) {
+      Graph graph({.compute = o.compute});
+      model.hidden(graph, random_tokens(std::min(kPiece, left), model.config().vocab_size, random),
+                   caches.back());
+    }
+  }
+  return caches;
+}
+
 }  // namespace
 
 std::vector<InferBenchRow> bench_infer(const Transformer& model, const InferBenchOptions& o) {
   const TransformerConfig& config = model.config();
-  const std::int64_t longest = std::max(o.prompt, o.generate);
+  const std::int64_t longest = o.depth + std::max(o.prompt, o.generate);
   require<UsageError>(longest <= config.max_positions,
                       "bench infer: {} tokens, but the model's context is {}", longest,
                       config.max_positions);
+  const std::string deep = o.depth > 0 ? fmt::format(" @ d{}", o.depth) : "";
   Random random(1);
   std::vector<InferBenchRow> rows;
   if (o.prompt > 0) {
     const auto tokens = random_tokens(o.prompt, config.vocab_size, random);
+    auto caches = begun_texts(model, o, 1, o.prompt, random);
     const double seconds = median_seconds(o.repetitions, [&] {
-      KvCache cache(config, o.prompt, o.compute);
+      caches[0].truncate(o.depth);
       Graph graph({.compute = o.compute, .profiler = o.profiler});
-      const Tensor hidden = model.hidden(graph, tokens, cache).value();
+      const Tensor hidden = model.hidden(graph, tokens, caches[0]).value();
       model.logits(graph, hidden.slice(o.prompt - 1, o.prompt));
     });
-    rows.push_back({fmt::format("pp{}", o.prompt), o.prompt, seconds});
+    rows.push_back({fmt::format("pp{}{}", o.prompt, deep), o.prompt, seconds});
   }
   for (const std::int64_t width : o.sequences) {
     if (o.generate == 0) break;
     std::vector<std::int32_t> segments(static_cast<std::size_t>(width) + 1);
-    for (std::int64_t i = 0; i <= width; ++i) {
-      segments[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i);
-    }
+    std::iota(segments.begin(), segments.end(), 0);
+    auto caches = begun_texts(model, o, width, o.generate, random);
+    std::vector<KvCache*> pointers;
+    for (KvCache& cache : caches) pointers.push_back(&cache);
     const double seconds = median_seconds(o.repetitions, [&] {
-      std::vector<KvCache> caches;
-      std::vector<KvCache*> pointers;
-      for (std::int64_t i = 0; i < width; ++i) caches.emplace_back(config, o.generate, o.compute);
-      for (KvCache& cache : caches) pointers.push_back(&cache);
+      for (KvCache& cache : caches) cache.truncate(o.depth);
       for (std::int64_t step = 0; step < o.generate; ++step) {
         Graph graph({.compute = o.compute, .profiler = o.profiler});
         const auto tokens = random_tokens(width, config.vocab_size, random);
         model.logits(graph, model.hidden(graph, tokens, segments, pointers).value());
       }
     });
-    rows.push_back({fmt::format("tg{}{}", o.generate, width > 1 ? fmt::format(" x{}", width) : ""),
-                    width * o.generate, seconds});
+    rows.push_back(
+        {fmt::format("tg{}{}{}", o.generate, deep, width > 1 ? fmt::format(" x{}", width) : ""),
+         width * o.generate, seconds});
   }
   return rows;
 }

@@ -17,14 +17,6 @@ constexpr std::int64_t kReadTokens = 256;
 // A match so long need not be longer.
 constexpr std::size_t kLongMatch = 32;
 
-// That a step reads.
-std::int64_t weights(const Transformer& model) {
-  const TransformerConfig& config = model.config();
-  std::int64_t count = config.tied_head ? config.vocab_size * config.hidden_size : 0;
-  for (const auto& p : model.parameters()) count += p.role == nn::Role::embedding ? 0 : p.numel();
-  return count;
-}
-
 bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
   bool same = a.vocab_size() == b.vocab_size();
   for (std::int32_t id = 0; same && id < a.vocab_size(); ++id) {
@@ -33,9 +25,11 @@ bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
   return same;
 }
 
-// Guesses that there is room for.
+// Guesses that there is room for and that the request allows.
 std::int64_t room(const EngineSequence& s) {
-  return std::min(s.request().max_tokens - s.drawn() - 1, s.capacity() - s.length());
+  const EngineRequest& r = s.request();
+  const std::int64_t most = r.speculation.most.value_or(r.max_tokens);
+  return std::min({most, r.max_tokens - s.drawn() - 1, s.capacity() - s.length()});
 }
 
 }  // namespace
@@ -95,18 +89,22 @@ void Draft::clear() {
 }
 
 Drafter::Drafter(const SpeculationOptions& options, const Transformer& target,
-                 const Tokenizer& tokenizer, std::int64_t pages)
+                 const Tokenizer& tokenizer, const CacheTypes& cache, std::int64_t pages)
     : options_(options) {
   require<UsageError>(options.lookup_match > 0 && options.lookup_most > 0 &&
                           options.model_most > 0 && options.model_least >= 0,
                       "speculation: numbers of tokens must be above 0");
+  require<UsageError>(options.model_p_min >= 0 && options.model_p_min <= 1,
+                      "speculation: a probability is from 0 to 1, not {}", options.model_p_min);
   if (!options.model) return;
   const Transformer& model = *options.model->model;
   require<UsageError>(same_vocabulary(tokenizer, options.model->tokenizer),
                       "the draft model has another vocabulary: it must be made with the "
                       "tokenizer of the model that it drafts for");
-  model_cost_ = static_cast<double>(weights(model)) / static_cast<double>(weights(target));
-  pool_ = std::make_shared<KvPool>(model.config(), pages, options.model->compute);
+  // A step of one row takes as long as its weights take to be read.
+  model_cost_ =
+      static_cast<double>(model.packed_bytes()) / static_cast<double>(target.packed_bytes());
+  pool_ = std::make_shared<KvPool>(model.config(), pages, cache.with(options.model->compute));
 }
 
 void Drafter::guess(std::span<EngineSequence* const> sequences, std::int64_t rows,
@@ -130,11 +128,15 @@ void Drafter::guess(std::span<EngineSequence* const> sequences, std::int64_t row
 
 void Drafter::ask_model(std::span<EngineSequence* const> sequences, std::int64_t most,
                         double worth) {
+  const auto least = [this](const EngineSequence& s) {
+    return s.request().speculation.least.value_or(options_.model_least);
+  };
   std::vector<EngineSequence*> wanting;
   for (EngineSequence* s : sequences) {
     Draft& d = s->draft;
+    d.p_min = s->request().speculation.p_min.value_or(options_.model_p_min);
     d.wanted = std::min({d.model_length.length(worth), options_.model_most, most, room(*s)});
-    if (d.wanted > 0 && d.wanted >= options_.model_least) {
+    if (d.wanted > 0 && d.wanted >= least(*s)) {
       wanting.push_back(s);
     } else {
       d.model_length.rest();
@@ -158,7 +160,10 @@ void Drafter::ask_model(std::span<EngineSequence* const> sequences, std::int64_t
     more = !going_on.empty();
     if (more) run(going_on, tokens, segments);
   }
-  for (EngineSequence* s : known) s->draft.sent = std::ssize(s->draft.tokens);
+  for (EngineSequence* s : known) {
+    const std::int64_t made = std::ssize(s->draft.tokens);
+    s->draft.sent = made >= least(*s) ? made : 0;
+  }
 }
 
 std::vector<EngineSequence*> Drafter::read(std::span<EngineSequence* const> sequences) {

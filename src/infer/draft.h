@@ -28,6 +28,7 @@ struct SpeculationOptions {
   std::shared_ptr<const Stone> model = {};  // the draft model, of load_draft_model()
   std::int64_t model_most = 16;
   std::int64_t model_least = 0;  // fewer are not worth it
+  double model_p_min = 0;        // of each: what the draft model gives the token, before sampling
 
   bool any() const { return lookup || model != nullptr; }
 };
@@ -62,6 +63,7 @@ struct Draft {
   std::int64_t sent = 0;                       // of those, so many are looked at in this step
   std::optional<std::int32_t> looked_up = {};  // the first token that lookup would guess
   std::int64_t wanted = 0;                     // of the draft model
+  double p_min = 0;                            // of each of those
   Source source = Source::lookup;
   DraftLength lookup_length, model_length;
   std::optional<KvCache> cache;  // of the draft model
@@ -73,10 +75,10 @@ struct Draft {
 
 class Drafter {
  public:
-  // `pages` of keys and values for the draft model. Throws UsageError unless that has the target's
-  // vocabulary.
+  // `pages` of keys and values, kept as `cache` says, for the draft model. Throws UsageError unless
+  // that has the target's vocabulary.
   Drafter(const SpeculationOptions& options, const Transformer& target, const Tokenizer& tokenizer,
-          std::int64_t pages);
+          const CacheTypes& cache, std::int64_t pages);
 
   // Guesses for those that are being written. The step computes `rows` tokens without them, and
   // `spare` guessed ones at most.

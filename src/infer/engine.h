@@ -36,6 +36,7 @@ class Engine {
   // Tokens that prompt and text may have together.
   std::int64_t context() const { return scheduler_.context(); }
   const Tokenizer& tokenizer() const { return scheduler_.tokenizer(); }
+  std::int64_t kv_bytes() const { return scheduler_.kv_bytes(); }
   EngineMetrics metrics() const;
 
  private:

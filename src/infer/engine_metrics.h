@@ -38,7 +38,7 @@ struct EngineMetrics {
   std::int64_t running = 0, waiting = 0;
   std::int64_t pages_used = 0;    // by texts being written
   std::int64_t pages_cached = 0;  // kept for reuse alone
-  std::int64_t pages = 0;
+  std::int64_t pages = 0, page_bytes = 0;
   // Since the start:
   std::int64_t steps = 0, step_tokens = 0;
   std::int64_t prompt_tokens = 0;  // of requests admitted

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,9 +24,14 @@ enum class FinishReason : std::uint8_t {
   max_tokens,    // as many as were asked for
   context_full,  // WhenFull::stop, and no room is left
   cancelled,
+  refused,  // what is asked for cannot be given: a grammar takes too long to follow
   error,
 };
-inline constexpr std::size_t kFinishReasons = 8;
+inline constexpr std::size_t kFinishReasons = 9;
+// The text ends in a failure, which EngineEvent::error names.
+constexpr bool failed(FinishReason reason) {
+  return reason == FinishReason::refused || reason == FinishReason::error;
+}
 std::string_view name_of(FinishReason reason);
 // "stop", "length", "abort" or "error", as OpenAI's API and vLLM's metrics say it.
 std::string_view api_name(FinishReason reason);
@@ -59,9 +65,16 @@ struct EngineEvent {
   std::vector<ScoredToken> prompt_logprobs = {};  // of the prompt, from prompt_logprobs_from; once
   std::vector<float> embedding = {};              // once, of EngineRequest::embed
   FinishReason finish = FinishReason::none;  // other than none: this is the choice's last event
-  std::string error = {};                    // with FinishReason::error
+  std::string error = {};                    // of one that failed
   std::string stopped_by = {};               // with FinishReason::stop_string
   EngineUsage usage = {};                    // with the last event
+};
+
+// What a request may say of speculation; none: as the engine has it.
+struct SpeculationLimits {
+  std::optional<std::int64_t> most = {};   // tokens guessed in a step, if the engine allows so many
+  std::optional<std::int64_t> least = {};  // by a draft model: fewer are not looked at
+  std::optional<double> p_min = {};        // of each token that it guesses
 };
 
 struct EngineRequest {
@@ -77,9 +90,9 @@ struct EngineRequest {
   // Control tokens that are part of the text, as they are spelled.
   std::vector<std::int32_t> shown_tokens = {};
   WhenFull when_full = WhenFull::refuse;
-  bool speculate = true;         // where the engine does: the text is the same
-  int top_logprobs = -1;         // alternatives to report per token; -1: no log-probabilities
-  bool prompt_logprobs = false;  // also of the prompt
+  SpeculationLimits speculation = {};  // where the engine guesses: the text is the same
+  int top_logprobs = -1;               // alternatives to report per token; -1: no log-probabilities
+  bool prompt_logprobs = false;        // also of the prompt
   std::int64_t prompt_logprobs_from = 1;  // its first token that is scored
   bool embed = false;  // no text: the mean of the prompt's final hidden states, length 1
   std::size_t choices = 1;

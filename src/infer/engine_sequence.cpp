@@ -23,19 +23,19 @@ double seconds_between(EngineClock::time_point from, EngineClock::time_point to)
 std::string_view name_of(FinishReason reason) {
   constexpr std::string_view kNames[kFinishReasons] = {"none",      "stop_token", "stop_string",
                                                        "grammar",   "max_tokens", "context_full",
-                                                       "cancelled", "error"};
+                                                       "cancelled", "refused",    "error"};
   return kNames[static_cast<std::size_t>(reason)];
 }
 
 std::string_view api_name(FinishReason reason) {
-  constexpr std::string_view kNames[kFinishReasons] = {"none",   "stop",   "stop",  "stop",
-                                                       "length", "length", "abort", "error"};
+  constexpr std::string_view kNames[kFinishReasons] = {"none",   "stop",  "stop",  "stop", "length",
+                                                       "length", "abort", "error", "error"};
   return kNames[static_cast<std::size_t>(reason)];
 }
 
 EngineSequence::EngineSequence(std::shared_ptr<EngineJob> job, std::size_t choice,
                                const Tokenizer& tokenizer, std::shared_ptr<const TokenTree> tree,
-                               std::int64_t context)
+                               const GrammarBudget& budget, std::int64_t context)
     : job_(std::move(job)),
       choice_(choice),
       tokenizer_(tokenizer),
@@ -43,9 +43,10 @@ EngineSequence::EngineSequence(std::shared_ptr<EngineJob> job, std::size_t choic
       sampler_(sampling_of(job_->request, choice)),
       decoder_(tokenizer, true),
       filter_(job_->request.stop_strings),
+      budget_(budget),
       text_(job_->request.prompt) {
   event_.choice = choice;
-  if (request().grammar && tree) matcher_.emplace(request().grammar, std::move(tree));
+  if (request().grammar && tree) matcher_.emplace(request().grammar, std::move(tree), budget);
   if (length() > context_) forget();
 }
 
@@ -103,16 +104,24 @@ bool EngineSequence::draw(std::span<const float> logits) {
         score_token(logits, *token, tokenizer_.vocab_size(), request().top_logprobs));
   }
   append(*token);
-  return !ended() && drawn_now_ <= draft.sent && draft.tokens[at] == *token;
+  return !ended() && drawn_now_ <= draft.sent && draft.tokens[at] == *token && grammar_has_time();
 }
 
 void EngineSequence::guess(std::span<const float> logits) {
   const std::size_t length = text_.size();
   text_.insert(text_.end(), draft.tokens.begin(), draft.tokens.end());
   const auto n = request().first_draw + static_cast<std::uint64_t>(drawn());
-  draft.tokens.push_back(
-      sampler_.peek(logits.first(static_cast<std::size_t>(tokenizer_.vocab_size())), text_, n));
+  const std::int32_t token =
+      sampler_.peek(logits.first(static_cast<std::size_t>(tokenizer_.vocab_size())), text_, n);
   text_.resize(length);
+  if (draft.p_min > 0) {
+    const double logprob = score_token(logits, token, tokenizer_.vocab_size(), 0).token.logprob;
+    if (std::exp(logprob) < draft.p_min) {
+      draft.wanted = std::ssize(draft.tokens);
+      return;
+    }
+  }
+  draft.tokens.push_back(token);
 }
 
 // Nothing when the grammar allows nothing more.
@@ -160,6 +169,7 @@ void EngineSequence::settle_draft() {
     draft.cache->truncate(std::min(draft.cache->length(), known));
   }
   drawn_now_ = 0;
+  if (matcher_) grammar_spent_ = matcher_->spent();
   draft.clear();
 }
 
@@ -193,7 +203,7 @@ void EngineSequence::emit() {
 void EngineSequence::finish(FinishReason reason, std::string error) {
   if (!filter_.stopped()) {
     event_.text += filter_.push(to_utf8_lossy(decoder_.flush()));
-    const bool ends = reason != FinishReason::cancelled && reason != FinishReason::error;
+    const bool ends = reason != FinishReason::cancelled && !failed(reason);
     if (filter_.stopped() && ends) reason = FinishReason::stop_string;
     event_.text += filter_.flush();
   }

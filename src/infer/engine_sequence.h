@@ -28,7 +28,8 @@ class EngineSequence {
  public:
   // `tree` is needed for a request with a grammar; `context` bounds what the model sees.
   EngineSequence(std::shared_ptr<EngineJob> job, std::size_t choice, const Tokenizer& tokenizer,
-                 std::shared_ptr<const TokenTree> tree, std::int64_t context);
+                 std::shared_ptr<const TokenTree> tree, const GrammarBudget& budget,
+                 std::int64_t context);
 
   const EngineJob& job() const { return *job_; }
   const std::shared_ptr<EngineJob>& shared_job() const { return job_; }
@@ -65,7 +66,8 @@ class EngineSequence {
   // Draws the next token of the text. True: it is the next of the draft that was sent, so the row
   // after this one holds the logits after it.
   bool draw(std::span<const float> logits);
-  // From the draft model's logits after text and draft: the draft's next token.
+  // From the draft model's logits after text and draft: the draft's next token, or its end where
+  // the model is not sure enough.
   void guess(std::span<const float> logits);
   bool ended() const { return finish_ != FinishReason::none; }
 
@@ -81,6 +83,10 @@ class EngineSequence {
   EngineClock::time_point admitted, first_token, last_token;
 
  private:
+  // Guesses are taken for as long as the grammar lets a step end in time.
+  bool grammar_has_time() const {
+    return !matcher_ || matcher_->spent() - grammar_spent_ < budget_.token;
+  }
   bool scores_prompt() const { return request().prompt_logprobs && choice_ == 0; }
   std::optional<std::int32_t> sample(std::span<const float> logits);
   void append(std::int32_t token);
@@ -97,12 +103,14 @@ class EngineSequence {
   TokenSampler sampler_;
   StreamDecoder decoder_;
   StopFilter filter_;
+  GrammarBudget budget_;
   std::optional<GrammarMatcher> matcher_;
   std::vector<std::int32_t> text_;
   std::size_t begin_ = 0;  // what comes before is forgotten
   std::vector<float> own_logits_;
   FinishReason finish_ = FinishReason::none;  // what the last draw found
   std::int64_t drawn_now_ = 0;                // tokens of this step
+  std::int64_t grammar_spent_ = 0;            // by the matcher before this step
   std::int64_t drafted_ = 0, accepted_ = 0;
   std::vector<double> embedding_sum_;
   std::int64_t seen_ = 0;     // positions whose hidden states were used

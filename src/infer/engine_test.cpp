@@ -123,27 +123,30 @@ std::vector<Answer> answers(Engine& engine, std::vector<EngineRequest> requests,
   return result;
 }
 
-class EngineOf : public ::testing::TestWithParam<std::tuple<std::string, DType>> {
+using ModelAndTypes = std::tuple<std::string, DType, CacheTypes>;
+class EngineOf : public ::testing::TestWithParam<ModelAndTypes> {
  protected:
   void SetUp() override { model->pack(compute); }
   DType compute = std::get<1>(GetParam());
+  CacheTypes cache = std::get<2>(GetParam());
   std::unique_ptr<Transformer> model = tiny_model(std::get<0>(GetParam()), 256);
 };
 
 TEST_P(EngineOf, AnswersAreTheSameBitsAloneAndTogetherWholeAndInPieces) {
   const auto requests = mixed_requests(17);
   Engine alone(*model, tiny_tokenizer(), compute,
-               {.max_sequences = 1, .step_tokens = 1000, .reuse = false});
+               {.max_sequences = 1, .step_tokens = 1000, .cache = cache, .reuse = false});
   const auto expected = answers(alone, requests, true);
   // Small pools make sequences lose their pages and start again.
-  const std::int64_t page = KvPool::page_bytes(model->config(), compute);
+  const std::int64_t page = KvPool::page_bytes(model->config(), cache.with(compute));
   const EngineOptions ways[] = {{.max_sequences = 16, .step_tokens = 1000, .reuse = false},
                                 {.max_sequences = 16, .step_tokens = 7, .reuse = false},
                                 {.max_sequences = 16, .step_tokens = 40, .reuse = true},
                                 {.max_sequences = 16, .kv_bytes = 4 * page, .reuse = true},
                                 {.max_sequences = 5, .kv_bytes = 6 * page, .reuse = false}};
   bool preempted = false;
-  for (const EngineOptions& options : ways) {
+  for (EngineOptions options : ways) {
+    options.cache = cache;
     Engine engine(*model, tiny_tokenizer(), compute, options);
     for (int round = 0; round < 2; ++round) {
       const auto got = answers(engine, requests, false);
@@ -163,9 +166,15 @@ TEST_P(EngineOf, AnswersAreTheSameBitsAloneAndTogetherWholeAndInPieces) {
   EXPECT_TRUE(preempted);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EngineOf,
-                         ::testing::Combine(::testing::Values("qwen3", "gpt2", "stepstone"),
-                                            ::testing::Values(DType::f32, DType::bf16)));
+INSTANTIATE_TEST_SUITE_P(
+    Models, EngineOf,
+    ::testing::Values(ModelAndTypes{"qwen3", DType::f32, {}},
+                      ModelAndTypes{"qwen3", DType::f32, {BlockType::q8_0, BlockType::q8_0}},
+                      ModelAndTypes{"qwen3", DType::bf16, {{}, BlockType::q8_0}},
+                      ModelAndTypes{"gpt2", DType::f32, {BlockType::bf16, {}}},
+                      ModelAndTypes{"gpt2", DType::bf16, {}},
+                      ModelAndTypes{"stepstone", DType::f32, {BlockType::f16, BlockType::bf16}},
+                      ModelAndTypes{"stepstone", DType::bf16, {}}));
 
 class TinyEngine : public ::testing::Test {
  protected:
@@ -224,6 +233,25 @@ TEST_F(TinyEngine, FollowsAGrammarAsTheGeneratorDoes) {
     EXPECT_EQ(got.logprobs.size(), got.tokens.size());
     EXPECT_THAT(got.text, ::testing::MatchesRegex("(yes|no), [0-9][0-9][0-9]"));
   }
+}
+
+TEST_F(TinyEngine, AGrammarThatTakesTooLongEndsItsOwnTextAlone) {
+  const auto requests = mixed_requests(6);
+  options.grammar.token = 200'000;
+  const auto engine = make();
+  const auto expected = answers(*engine, requests, true);
+  Listener listener;
+  EngineRequest r = request(9, 300, listener);
+  r.grammar =
+      std::make_shared<const Grammar>(Grammar::from_gbnf("root ::= (x{1,90}){1,90}\nx ::= [ -~]"));
+  engine->submit(r);
+  const auto got = answers(*engine, requests, false);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(got[i].choices, expected[i].choices) << i;
+  }
+  EXPECT_EQ(listener.only().finish, FinishReason::refused);
+  EXPECT_THAT(listener.only().error, ::testing::HasSubstr("grammar: it takes too long"));
+  EXPECT_FALSE(listener.only().text.empty());
 }
 
 TEST_F(TinyEngine, LogprobsAreThoseOfTheWholeText) {

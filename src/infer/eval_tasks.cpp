@@ -89,7 +89,8 @@ TaskReport evaluate_tasks(const Stone& stone, const TaskEvalOptions& options) {
   if (options.progress) {
     hooks.progress = [&](std::size_t done) { options.progress(done, prompts.size()); };
   }
-  Generator generator(*stone.model, stone.tokenizer, stone.compute, 0, kWidth);
+  Generator generator(*stone.model, stone.tokenizer, stone.compute,
+                      {.width = kWidth, .cache = options.cache});
   const auto replies = generator.generate_all(prompts, request, hooks);
   for (std::size_t i = 0; i < replies.size(); ++i) {
     TaskAnswer& answer = report.answers[i];

@@ -28,6 +28,7 @@ struct TaskEvalOptions {
   Split split = Split::test;      // train and val share no question with it
   int level = 0;                  // of the synthetic world
   std::int64_t max_tokens = 128;  // of an answer
+  CacheTypes cache = {};
   std::function<void(std::size_t done, std::size_t total)> progress = {};
 };
 

@@ -7,6 +7,7 @@
 #include "infer/eval_tasks.h"
 #include "infer/eval_text.h"
 #include "infer/perplexity.h"
+#include "infer/scheduler.h"
 #include "infer/test_support.h"
 #include "io/test_support.h"
 
@@ -131,6 +132,50 @@ TEST(EvalText, WindowsAreOneStream) {
   EXPECT_EQ(scores[0].evaluation.tokens, 99);
   EXPECT_NEAR(scores[0].evaluation.loss, surprise(*stone.model, stone.tokenizer.encode(text)) / 99,
               1e-4);
+}
+
+// Of all tokens but the first, as an engine reports them.
+double engine_surprise(const Stone& stone, const std::vector<std::int32_t>& tokens,
+                       const CacheTypes& cache) {
+  Scheduler scheduler(*stone.model, stone.tokenizer, stone.compute,
+                      {.step_tokens = 7, .cache = cache});
+  double sum = 0;
+  const auto job = std::make_shared<EngineJob>();
+  job->request.prompt = tokens;
+  job->request.prompt_logprobs = true;
+  job->request.on_event = [&](const EngineEvent& event) {
+    for (const ScoredToken& s : event.prompt_logprobs) sum -= static_cast<double>(s.token.logprob);
+  };
+  scheduler.add(job);
+  while (!scheduler.idle()) scheduler.step();
+  return sum;
+}
+
+TEST(EvalText, ACacheOfLessPrecisionIsMeasuredAsItIsServed) {
+  const testing::ScratchFolder folder;
+  put(folder / "a.jsonl", R"({"text": "Some text, long enough for a few pieces of it."})");
+  const Stone stone = tiny_stone(false);
+  auto tokens = stone.tokenizer.encode("Some text, long enough for a few pieces of it.");
+  tokens.push_back(*stone.tokenizer.eos());
+  stone.model->pack(stone.compute);
+  const auto loss = [&](const CacheTypes& cache) {
+    TextEvalOptions options{.paths = {folder / "a.jsonl"}, .mode = "", .cache = cache};
+    return evaluate_text(stone, options)[0].evaluation.loss;
+  };
+  const double exact = loss({});
+  EXPECT_EQ(loss({BlockType::f32, BlockType::f32}), exact);
+  for (const CacheTypes& cache :
+       {CacheTypes{BlockType::bf16, BlockType::bf16}, CacheTypes{BlockType::f16, BlockType::f16},
+        CacheTypes{BlockType::q8_0, BlockType::q8_0}, CacheTypes{{}, BlockType::q8_0}}) {
+    SCOPED_TRACE(name_of(*cache.v));
+    const double rounded = loss(cache);
+    EXPECT_EQ(rounded,
+              engine_surprise(stone, tokens, cache) / static_cast<double>(tokens.size() - 1));
+    EXPECT_NE(rounded, exact);
+    EXPECT_NEAR(rounded, exact, 0.05);
+    const Perplexity windows = measure_perplexity(stone, tokens, {.context = 20, .cache = cache});
+    EXPECT_NE(windows.loss, measure_perplexity(stone, tokens, {.context = 20}).loss);
+  }
 }
 
 TEST(Perplexity, IsThatOfTheWindows) {

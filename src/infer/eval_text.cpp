@@ -49,12 +49,27 @@ Dataset as_documents(const std::filesystem::path& file, const Tokenizer& tokeniz
   return Dataset::from_tokens(tokens, starts, mask);
 }
 
+Tensor final_states(Graph& graph, const Stone& stone, const Batch& batch,
+                    const ops::KvTypes& types) {
+  const Transformer& model = *stone.model;
+  if (types == ops::KvTypes(stone.compute)) {
+    return model.hidden(graph, TokenBatch{batch.tokens, batch.positions, batch.segments}).value();
+  }
+  std::vector<KvCache> caches;
+  std::vector<KvCache*> pointers;
+  for (std::size_t i = 0; i + 1 < batch.segments.size(); ++i) {
+    const std::int64_t length = batch.segments[i + 1] - batch.segments[i];
+    caches.emplace_back(model.config(), std::max<std::int64_t>(1, length), types);
+  }
+  for (KvCache& cache : caches) pointers.push_back(&cache);
+  return model.hidden(graph, batch.tokens, batch.segments, pointers).value();
+}
+
 // Sum of -ln p of the batch's targets.
-double surprise(const Stone& stone, const Batch& batch) {
+double surprise(const Stone& stone, const Batch& batch, const ops::KvTypes& types) {
   Graph graph({.compute = stone.compute});
   const Transformer& model = *stone.model;
-  const Tensor hidden =
-      model.hidden(graph, TokenBatch{batch.tokens, batch.positions, batch.segments}).value();
+  const Tensor hidden = final_states(graph, stone, batch, types);
   double sum = 0;
   for (std::int64_t begin = 0; begin < hidden.dim(0); begin += kHeadRows) {
     const std::int64_t end = std::min(hidden.dim(0), begin + kHeadRows);
@@ -73,14 +88,14 @@ double surprise(const Stone& stone, const Batch& batch) {
   return sum;
 }
 
-Evaluation measure(const Stone& stone, const EvalBatches& batches) {
+Evaluation measure(const Stone& stone, const EvalBatches& batches, const ops::KvTypes& types) {
   double sum = 0;
   Evaluation e;
   std::int64_t bytes = 0;
   Batch batch;
   for (std::int64_t i = 0; i < batches.size(); ++i) {
     batches.get(i, batch);
-    sum += surprise(stone, batch);
+    sum += surprise(stone, batch, types);
     e.tokens += batch.target_tokens;
     bytes += batch.target_bytes;
   }
@@ -106,7 +121,8 @@ std::vector<TextScore> evaluate_text(const Stone& stone, const TextEvalOptions& 
   for (const auto& file : find_corpus_files(options.paths)) {
     const Dataset data =
         mode == "windows" ? as_stream(file, stone.tokenizer) : as_documents(file, stone.tokenizer);
-    const Evaluation result = measure(stone, EvalBatches(data, sampling));
+    const Evaluation result =
+        measure(stone, EvalBatches(data, sampling), options.cache.with(stone.compute));
     require<UsageError>(result.tokens > 0, "{}: holds no token to predict", file.string());
     scores.push_back({file.string(), result});
   }

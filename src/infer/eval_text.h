@@ -15,6 +15,7 @@ struct TextEvalOptions {
   // stream, cut into windows of the context), or empty: as its recipe says, else documents.
   std::string mode;
   std::int64_t context = 0;  // tokens per row; 0: the model's context
+  CacheTypes cache = {};     // as if keys and values had been kept in these
 };
 
 struct TextScore {

@@ -16,14 +16,14 @@ const Transformer& packed(Stone& stone) {
   return *stone.model;
 }
 
-// All the memory that `width` texts can need: a page is touched when it is used.
-EngineOptions engine_options(const Transformer& model, DType compute, std::int64_t context,
-                             std::size_t width, const SpeculationOptions& speculation) {
-  const TransformerConfig& config = model.config();
-  EngineOptions options{.context = context, .max_sequences = width, .speculation = speculation};
-  options.kv_bytes = static_cast<std::int64_t>(width) * KvPool::pages_of(config.max_positions) *
-                     KvPool::page_bytes(config, compute);
-  return options;
+EngineOptions engine_options(const GeneratorOptions& o) {
+  // All that the texts can need: a page is touched when it is used.
+  constexpr std::int64_t kUnlimited = std::int64_t{1} << 60;
+  return {.context = o.context,
+          .max_sequences = o.width,
+          .kv_bytes = kUnlimited,
+          .cache = o.cache,
+          .speculation = o.speculation};
 }
 
 }  // namespace
@@ -50,13 +50,11 @@ Json to_json(const EngineUsage& u) {
 }
 
 Generator::Generator(const Transformer& model, Tokenizer tokenizer, DType compute,
-                     std::int64_t max_context, std::size_t width,
-                     const SpeculationOptions& speculation)
-    : scheduler_(model, std::move(tokenizer), compute,
-                 engine_options(model, compute, max_context, width, speculation)) {}
+                     const GeneratorOptions& options)
+    : scheduler_(model, std::move(tokenizer), compute, engine_options(options)) {}
 
-Generator::Generator(Stone& stone, std::int64_t max_context, const SpeculationOptions& speculation)
-    : Generator(packed(stone), stone.tokenizer, stone.compute, max_context, 1, speculation) {}
+Generator::Generator(Stone& stone, const GeneratorOptions& options)
+    : Generator(packed(stone), stone.tokenizer, stone.compute, options) {}
 
 Generation Generator::generate(EngineRequest request, const GenerateHooks& hooks) {
   scheduler_.check(request);
@@ -108,6 +106,7 @@ std::vector<Generation> Generator::run(std::vector<EngineRequest> requests,
     while (begun < jobs.size() && scheduler_.room() > 0) scheduler_.add(jobs[begun++]);
     scheduler_.step();
     for (auto& [i, event] : events) {
+      if (event.finish == FinishReason::refused) throw UsageError(event.error);
       if (event.finish == FinishReason::error) throw Error(event.error);
       Generation& g = made[i];
       g.text += event.text;

@@ -33,18 +33,22 @@ struct GenerateHooks {
   std::function<void(std::size_t done)> progress = {};
 };
 
+struct GeneratorOptions {
+  std::int64_t context = 0;  // tokens of it at most; 0: the model's
+  std::size_t width = 1;     // texts at a time
+  CacheTypes cache = {};
+  SpeculationOptions speculation = {};
+};
+
 // Keeps keys and values from call to call: a prompt that begins like an earlier text (the next turn
 // of a chat) costs only what is new. The bits do not depend on that.
 class Generator {
  public:
-  // `model` must outlive it. The context is the model's, at most `max_context` (0: no such limit).
-  // `width`: texts at a time.
+  // `model` must outlive it.
   Generator(const Transformer& model, Tokenizer tokenizer, DType compute,
-            std::int64_t max_context = 0, std::size_t width = 1,
-            const SpeculationOptions& speculation = {});
+            const GeneratorOptions& options = {});
   // Packs the model's weights.
-  explicit Generator(Stone& stone, std::int64_t max_context = 0,
-                     const SpeculationOptions& speculation = {});
+  explicit Generator(Stone& stone, const GeneratorOptions& options = {});
 
   // Throws UsageError for a request that cannot be served, Error when the model fails.
   Generation generate(EngineRequest request, const GenerateHooks& hooks = {});

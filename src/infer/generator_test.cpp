@@ -222,7 +222,7 @@ TEST_F(GeneratorTest, APromptBeyondTheContext) {
   const Generation made = generator.generate(request);
   EXPECT_EQ(made.tokens.size(), 5u);
   EXPECT_EQ(made.usage.forgotten_tokens, 100 - 32);
-  Generator small(*model, tokenizer, DType::f32, 16);
+  Generator small(*model, tokenizer, DType::f32, {.context = 16});
   EXPECT_EQ(small.context(), 16);
   EXPECT_THROW(small.generate(greedy(random_tokens(17, 6), 5)), UsageError);
 }
@@ -260,7 +260,7 @@ TEST(GenerateAll, IsTheSameAsOneByOne) {
     ASSERT_NE(letter, sample.text.end());
     request.stop_strings = {std::string(1, *letter)};
     for (const std::size_t width : {1u, 4u, 32u}) {
-      Generator wide(*model, tiny_tokenizer(), compute, 0, width);
+      Generator wide(*model, tiny_tokenizer(), compute, {.width = width});
       const auto texts = wide.generate_all(prompts, request);
       ASSERT_EQ(texts.size(), prompts.size());
       for (std::size_t i = 0; i < prompts.size(); ++i) {
@@ -276,7 +276,7 @@ TEST(GenerateAll, WhatDoesNotFitGivesNothing) {
   const std::vector<std::vector<std::int32_t>> prompts = {
       std::vector<std::int32_t>(17, 65), {}, {65, 66}};
   std::size_t done = 0;
-  Generator generator(*model, tiny_tokenizer(), DType::f32, 0, 4);
+  Generator generator(*model, tiny_tokenizer(), DType::f32, {.width = 4});
   const auto texts = generator.generate_all(prompts, greedy({}, 5),
                                             {.progress = [&](std::size_t n) { done = n; }});
   EXPECT_EQ(texts[0].text, "");

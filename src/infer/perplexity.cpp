@@ -48,15 +48,18 @@ Perplexity measure_perplexity(const Stone& stone, std::span<const std::int32_t> 
   const Windows windows(std::ssize(tokens), options);
   const auto bos = prompt_tokens(stone.tokenizer, "").front();
   const bool begins_with_bos = stone.tokenizer.bos() == bos && stone.tokenizer.eos() != bos;
-  EngineOptions engine{
-      .context = options.context, .step_tokens = kStepTokens, .step_seconds = 1e9, .reuse = false};
+  EngineOptions engine{.context = options.context,
+                       .step_tokens = kStepTokens,
+                       .step_seconds = 1e9,
+                       .cache = options.cache,
+                       .reuse = false};
   engine.max_sequences =
       static_cast<std::size_t>(std::max<std::int64_t>(1, kStepTokens / options.context));
   Scheduler scheduler(*stone.model, stone.tokenizer, stone.compute, engine);
   Perplexity result;
   double sum = 0, squares = 0;
   const auto take = [&](EngineEvent event) {
-    if (event.finish == FinishReason::error) throw Error(event.error);
+    if (failed(event.finish)) throw Error(event.error);
     for (const ScoredToken& scored : event.prompt_logprobs) {
       const double x = -static_cast<double>(scored.token.logprob);
       sum += x;

@@ -22,6 +22,7 @@ struct PerplexityOptions {
   std::int64_t context = 512;  // tokens per window
   std::int64_t stride = 0;     // 0: windows side by side
   std::int64_t chunks = -1;    // windows at most; -1: all
+  CacheTypes cache = {};
   std::function<void(std::int64_t done, std::int64_t total)> progress = {};
 };
 

@@ -9,7 +9,6 @@
 
 #include "core/error.h"
 #include "core/random.h"
-#include "tokenizer/tokenizer.h"
 
 namespace stepstone {
 namespace {
@@ -116,8 +115,7 @@ void TokenSampler::penalise_repetitions(std::span<const std::int32_t> text) {
   if (params_.dry_window > 0 && text.size() > window) text = text.last(window);
   const std::size_t n = text.size();
   const auto back = [&](std::size_t i) { return text[n - 1 - i]; };
-  std::size_t limit = 0;  // tokens since the last breaker
-  while (limit < n && !std::ranges::binary_search(params_.dry_breakers, back(limit))) ++limit;
+  const std::size_t limit = params_.dry_breakers ? params_.dry_breakers->unbroken(text) : n;
   // match[k]: for how many tokens the text that ends k before the end agrees with its end
   // (the Z algorithm on the reversed text).
   std::vector<std::size_t> match(n, 0);
@@ -257,15 +255,6 @@ std::int32_t TokenSampler::draw(std::uint64_t n) const {
     if (left < 0) break;
   }
   return last;
-}
-
-std::vector<std::int32_t> dry_breakers(const Tokenizer& tokenizer) {
-  std::vector<std::int32_t> ids;
-  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    const bool breaks = tokenizer.token_bytes(id).find_first_of("\n:\"*") != std::string_view::npos;
-    if (breaks || tokenizer.is_special(id)) ids.push_back(id);
-  }
-  return ids;
 }
 
 }  // namespace stepstone

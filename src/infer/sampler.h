@@ -8,8 +8,8 @@
 //                z > 0 ? z / repeat : z * repeat (Keskar et al. 2019, arXiv:1909.05858), then
 //                z -= presence + c * frequency
 //   DRY          z -= multiplier * base^(l - allowed) for a token that would make a repetition of
-//                the last l >= allowed tokens one longer; a breaker token ends what counts as
-//                repeated (p-e-w 2024, text-generation-webui pull request 5677)
+//                the last l >= allowed tokens one longer; a breaker ends what counts as repeated
+//                (p-e-w 2024, text-generation-webui pull request 5677)
 //   top-k        the k highest logits
 //   typical      the fewest tokens, those of the most usual surprise first, whose probabilities
 //                reach p (Meister et al. 2022, arXiv:2202.00666)
@@ -27,26 +27,29 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
+
+#include "infer/dry_breakers.h"
 
 namespace stepstone {
 
 struct SamplingParams {
-  double temperature = 0.8;                     // [0, 100]
-  std::int64_t top_k = 40;                      // 0: all
-  double top_p = 0.95;                          // (0, 1]; 1: all
-  double min_p = 0.05;                          // [0, 1]; 0: all
-  double typical_p = 1;                         // (0, 1]; 1: all
-  double repeat_penalty = 1;                    // [0.01, 100]; 1: none
-  double presence_penalty = 0;                  // [-2, 2]
-  double frequency_penalty = 0;                 // [-2, 2]
-  std::int64_t penalty_window = 64;             // 0: no penalties, -1: the whole text
-  double dry_multiplier = 0;                    // [0, 100]; 0: no DRY
-  double dry_base = 1.75;                       // [1, 100]
-  std::int64_t dry_allowed = 2;                 // longest repetition that costs nothing
-  std::int64_t dry_window = -1;                 // tokens looked back at; -1: the whole text
-  std::vector<std::int32_t> dry_breakers = {};  // token ids, ascending
+  double temperature = 0.8;          // [0, 100]
+  std::int64_t top_k = 40;           // 0: all
+  double top_p = 0.95;               // (0, 1]; 1: all
+  double min_p = 0.05;               // [0, 1]; 0: all
+  double typical_p = 1;              // (0, 1]; 1: all
+  double repeat_penalty = 1;         // [0.01, 100]; 1: none
+  double presence_penalty = 0;       // [-2, 2]
+  double frequency_penalty = 0;      // [-2, 2]
+  std::int64_t penalty_window = 64;  // 0: no penalties, -1: the whole text
+  double dry_multiplier = 0;         // [0, 100]; 0: no DRY
+  double dry_base = 1.75;            // [1, 100]
+  std::int64_t dry_allowed = 2;      // longest repetition that costs nothing
+  std::int64_t dry_window = -1;      // tokens looked back at; -1: the whole text
+  std::shared_ptr<const DryBreakers> dry_breakers = {};  // none: nothing breaks
   bool mirostat = false;
   double mirostat_tau = 5;    // [0, 100] target surprise, bits
   double mirostat_eta = 0.1;  // [0, 1]
@@ -91,9 +94,5 @@ class TokenSampler {
   bool sorted_ = false;
   double mirostat_mu_;
 };
-
-class Tokenizer;
-// The tokens that hold a line end or one of : " * — where a repetition that DRY counts ends.
-std::vector<std::int32_t> dry_breakers(const Tokenizer& tokenizer);
 
 }  // namespace stepstone

@@ -8,7 +8,9 @@
 #include <set>
 
 #include "core/error.h"
+#include "infer/test_support.h"
 #include "infer/token_logprobs.h"
+#include "tokenizer/train_bpe.h"
 
 namespace stepstone {
 namespace {
@@ -198,12 +200,59 @@ TEST(SamplingParams, RangesAreChecked) {
   refuses([](SamplingParams& p) { p.penalty_window = -2; });
 }
 
+TEST(DryBreakersTest, AreFoundHoweverTheTextIsCut) {
+  const Tokenizer tokenizer = testing::tiny_tokenizer();
+  const auto unbroken = [&](const std::vector<std::string>& breakers, const std::string& text) {
+    return DryBreakers(tokenizer, breakers).unbroken(tokenizer.encode(text));
+  };
+  EXPECT_EQ(unbroken(DryBreakers::defaults(), "say: yes and\nno or"), 5u);
+  EXPECT_EQ(unbroken({"and", "yes a"}, "say: yes and no"), 3u);
+  EXPECT_EQ(unbroken({"yes and n", "n"}, "say: yes and no"), 1u);
+  EXPECT_EQ(unbroken({"nope"}, "yes and no"), 10u);
+  EXPECT_EQ(unbroken({}, "a\nb"), 3u);
+  std::vector<std::int32_t> text = {'a', *tokenizer.eos(), 'b'};
+  EXPECT_EQ(DryBreakers(tokenizer, {"x"}).unbroken(text), 1u);
+  EXPECT_EQ(DryBreakers(tokenizer, {}).unbroken(text), 3u);
+  EXPECT_THROW(unbroken({""}, "a"), UsageError);
+  EXPECT_THROW(unbroken({std::string(41, 'a')}, "a"), UsageError);
+  // Tokens of several bytes, by what all cuts of the text say.
+  const Tokenizer words = [] {
+    int once = 0;
+    return train_bpe(
+        [&once](std::string& s) {
+          s = "one and two and one and three and two and one and the other and";
+          return once++ < 2;
+        },
+        {.vocab_size = 290});
+  }();
+  const std::vector<std::string> breakers = {"and t", "e o"};
+  const std::string all = "one and two and one other three and two";
+  const auto tokens = words.encode(all);
+  ASSERT_LT(tokens.size(), all.size());
+  for (std::size_t n = 0; n <= tokens.size(); ++n) {
+    const auto part = std::span(tokens).first(n);
+    std::string bytes;
+    std::vector<std::size_t> ends;
+    for (const std::int32_t id : part) ends.push_back((bytes += words.token_bytes(id)).size());
+    std::size_t last = 0;  // byte behind the breaker that ends last
+    for (const std::string& b : breakers) {
+      const std::size_t at = bytes.rfind(b);
+      if (at != std::string::npos) last = std::max(last, at + b.size());
+    }
+    const auto covered =
+        static_cast<std::size_t>(std::ranges::lower_bound(ends, last) - ends.begin());
+    EXPECT_EQ(DryBreakers(words, breakers).unbroken(part), last == 0 ? n : n - covered - 1)
+        << bytes;
+  }
+}
+
 // DRY by its definition, for the argmax that a temperature of 0 shows.
 TEST(TokenSampler, DryPenalisesWhatWouldGoOnRepeating) {
   SamplingParams p = plain();
   p.temperature = 0;
   p.dry_multiplier = 0.7;
-  p.dry_breakers = {5};
+  p.dry_breakers =
+      std::make_shared<const DryBreakers>(Tokenizer::bytes(), std::vector<std::string>{"\x05"});
   TokenSampler sampler(p);
   std::uint64_t random = 1;
   const auto next = [&random](std::uint64_t n) {

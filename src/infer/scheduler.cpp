@@ -19,32 +19,51 @@ double seconds_between(EngineClock::time_point from, EngineClock::time_point to)
   return std::chrono::duration<double>(to - from).count();
 }
 
+double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
 std::int64_t context_of(const TransformerConfig& config, std::int64_t asked) {
   require<UsageError>(asked >= 0, "context: {} is not a number of tokens", asked);
   return asked == 0 ? config.max_positions : std::min(asked, config.max_positions);
 }
 
-std::int64_t machine_memory() {
-  return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+// Of a page of the model's keys and values, and of the draft model's.
+std::int64_t page_bytes(const TransformerConfig& config, DType compute, const EngineOptions& o) {
+  std::int64_t bytes = KvPool::page_bytes(config, o.cache.with(compute));
+  if (const auto& draft = o.speculation.model) {
+    bytes += KvPool::page_bytes(draft->model->config(), o.cache.with(draft->compute));
+  }
+  return bytes;
 }
 
-std::int64_t pool_pages(const TransformerConfig& config, DType compute,
-                        const EngineOptions& options, std::int64_t context) {
-  const std::int64_t page = KvPool::page_bytes(config, compute);
+// As many as max_sequences texts of `context` tokens need, within the memory there is.
+std::int64_t pool_pages(std::int64_t page, const EngineOptions& options, std::int64_t context) {
+  // A server is of no use to texts that are shorter than this, where the model takes longer ones.
+  constexpr std::int64_t kLeastContext = 2048;
+  const std::int64_t free = options.kv_bytes == 0 ? default_kv_bytes() : options.kv_bytes;
+  const std::int64_t text = std::min(context, kLeastContext);
+  const std::int64_t need = KvPool::pages_of(text);
+  require<UsageError>(need <= free / page,
+                      "keys and values of a single text of {} tokens need {:.1f} MiB, and {:.1f} "
+                      "MiB are free for them",
+                      text, mebibytes(need * page), mebibytes(free));
   const auto texts = static_cast<std::int64_t>(options.max_sequences);
-  const std::int64_t all = texts * KvPool::pages_of(context);
-  if (options.kv_bytes == 0) return std::clamp<std::int64_t>(machine_memory() / 4 / page, 1, all);
-  require<UsageError>(options.kv_bytes >= page,
-                      "{} bytes for keys and values are less than one page of {}", options.kv_bytes,
-                      page);
-  return std::min(all, options.kv_bytes / page);
+  const auto share = static_cast<std::int64_t>(options.kv_share * static_cast<double>(free));
+  return std::min(texts * KvPool::pages_of(context), std::max(need, share / page));
 }
 
 }  // namespace
 
+std::int64_t default_kv_bytes() {
+  return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE) / 4;
+}
+
 Scheduler::Scheduler(const Transformer& model, Tokenizer tokenizer, DType compute,
                      EngineOptions options)
-    : model_(model), tokenizer_(std::move(tokenizer)), compute_(compute), options_(options) {
+    : model_(model),
+      tokenizer_(std::move(tokenizer)),
+      compute_(compute),
+      options_(options),
+      dry_breakers_(std::make_shared<const DryBreakers>(tokenizer_, DryBreakers::defaults())) {
   const TransformerConfig& config = model.config();
   require<UsageError>(tokenizer_.vocab_size() <= config.vocab_size,
                       "the tokenizer has {} tokens, the model {} rows", tokenizer_.vocab_size(),
@@ -52,11 +71,15 @@ Scheduler::Scheduler(const Transformer& model, Tokenizer tokenizer, DType comput
   require<UsageError>(options.max_sequences > 0 && options.step_tokens > 0,
                       "an engine needs at least one sequence and one token per step");
   const std::int64_t context = context_of(config, options.context);
-  pool_ = std::make_shared<KvPool>(config, pool_pages(config, compute, options, context), compute);
+  const ops::KvTypes types = options.cache.with(compute);
+  const std::int64_t page = page_bytes(config, compute, options);
+  pool_ = std::make_shared<KvPool>(config, pool_pages(page, options, context), types);
+  kv_bytes_ = pool_->pages() * page;
   context_ = std::min(context, pool_->pages() * ops::kKeyBlock);
   metrics_.pages = pool_->pages();
+  metrics_.page_bytes = KvPool::page_bytes(config, types);
   if (options_.speculation.any()) {
-    drafter_.emplace(options_.speculation, model, tokenizer_, pool_->pages());
+    drafter_.emplace(options_.speculation, model, tokenizer_, options.cache, pool_->pages());
   }
 }
 
@@ -107,16 +130,14 @@ std::size_t Scheduler::room() const {
 
 std::unique_ptr<EngineSequence> Scheduler::make_sequence(std::shared_ptr<EngineJob> job,
                                                          std::size_t choice) {
-  return std::make_unique<EngineSequence>(std::move(job), choice, tokenizer_, tree_, context_);
+  return std::make_unique<EngineSequence>(std::move(job), choice, tokenizer_, tree_,
+                                          options_.grammar, context_);
 }
 
 void Scheduler::add(std::shared_ptr<EngineJob> job) {
   EngineRequest& request = job->request;
   if (request.grammar && !tree_) tree_ = std::make_shared<const TokenTree>(tokenizer_);
-  if (request.sampling.dry_multiplier > 0 && request.sampling.dry_breakers.empty()) {
-    if (dry_breakers_.empty()) dry_breakers_ = dry_breakers(tokenizer_);
-    request.sampling.dry_breakers = dry_breakers_;
-  }
+  if (!request.sampling.dry_breakers) request.sampling.dry_breakers = dry_breakers_;
   ready_.insert(ready_.begin(), make_sequence(std::move(job), 0));
 }
 
@@ -219,7 +240,7 @@ void Scheduler::guess_ahead() {
   std::int64_t rows = 0;
   for (const auto& s : running_) {
     rows += s->fresh();
-    if (s->decoding() && s->request().speculate) writing.push_back(s.get());
+    if (s->decoding() && s->request().speculation.most != 0) writing.push_back(s.get());
   }
   const std::int64_t most = budget();
   try {
@@ -298,15 +319,15 @@ void Scheduler::compute(StepBatch& batch) {
     }
     if (batch.wants_logits()) batch.use_logits(model_.logits(graph, batch.gather_rows(hidden)));
   } catch (const std::exception& e) {
-    for (auto& part : batch.parts) part.error = e.what();
+    for (auto& part : batch.parts) part.fail(FinishReason::error, e.what());
   }
 }
 
 void Scheduler::finish_step(StepBatch& batch) {
   for (auto& part : batch.parts) {
     EngineSequence& s = *part.sequence;
-    if (!part.error.empty()) {
-      retire(s, FinishReason::error, std::move(part.error));
+    if (failed(part.failure)) {
+      retire(s, part.failure, std::move(part.error));
       s.lose_caches();
       continue;
     }

@@ -28,11 +28,16 @@ struct EngineOptions {
   std::size_t max_queue = 256;     // requests waiting before an Engine
   std::int64_t step_tokens = 256;  // tokens per step
   double step_seconds = 0.5;       // prompts are cut smaller where a step would take longer
-  std::int64_t kv_bytes = 0;       // of keys and values; 0: what max_sequences texts of `context`
-                                   // tokens need, at most a quarter of the machine's memory
+  std::int64_t kv_bytes = 0;       // of keys and values at most; 0: default_kv_bytes()
+  double kv_share = 1;             // of kv_bytes, unless a single text needs more
+  CacheTypes cache = {};           // what keys and values are kept in
   bool reuse = true;               // of finished texts' keys and values
+  GrammarBudget grammar = {};      // of each text
   SpeculationOptions speculation = {};
 };
+
+// A quarter of the machine's memory.
+std::int64_t default_kv_bytes();
 
 class StepBatch;
 
@@ -47,6 +52,7 @@ class Scheduler {
   void check(const EngineRequest& request) const;
   std::int64_t context() const { return context_; }  // tokens of prompt and text together
   const Tokenizer& tokenizer() const { return tokenizer_; }
+  std::int64_t kv_bytes() const { return kv_bytes_; }  // of keys and values at most
   EngineMetrics metrics() const;
 
   // All others belong to one thread; on_event is called there.
@@ -86,8 +92,9 @@ class Scheduler {
   EngineOptions options_;
   std::int64_t context_ = 0;
   std::shared_ptr<KvPool> pool_;
-  std::shared_ptr<const TokenTree> tree_;  // made for the first grammar
-  std::vector<std::int32_t> dry_breakers_;
+  std::int64_t kv_bytes_ = 0;                        // a draft model's too
+  std::shared_ptr<const TokenTree> tree_;            // made for the first grammar
+  std::shared_ptr<const DryBreakers> dry_breakers_;  // for those who say nothing of it
   std::optional<Drafter> drafter_;
   double rate_ = 0;  // tokens per second of steps that read prompts
 

@@ -138,7 +138,7 @@ std::vector<EngineRequest> requests() {
     r.stop_tokens = {10, *tiny_tokenizer().eos()};
     if (i % 8 == 5) r.when_full = WhenFull::forget, r.max_tokens = 260;
     r.top_logprobs = i % 2 == 0 ? 1 : -1;
-    r.speculate = i % 2 == 0 || i == 5;
+    if (i % 2 == 1 && i != 5) r.speculation.most = 0;
     all.push_back(std::move(r));
   }
   return all;
@@ -165,7 +165,7 @@ TEST_P(Speculation, SixteenTextsAreEachTheTextAlone) {
       {.max_sequences = 16, .kv_bytes = 6 * page, .speculation = lookup},
       {.max_sequences = 3, .speculation = model},
       {.max_sequences = 1, .speculation = model},
-      {.max_sequences = 4, .kv_bytes = 6 * page, .reuse = false, .speculation = both},
+      {.max_sequences = 4, .kv_bytes = 8 * page, .reuse = false, .speculation = both},
       {.max_sequences = 2, .step_tokens = 9, .speculation = both}};
   std::int64_t by_model = 0, by_lookup = 0;
   for (const EngineOptions& options : ways) {
@@ -174,7 +174,7 @@ TEST_P(Speculation, SixteenTextsAreEachTheTextAlone) {
     std::int64_t drafted = 0, accepted = 0;
     for (std::size_t i = 0; i < all.size(); ++i) {
       EXPECT_EQ(together[i], alone[i]) << "text " << i << ", way " << &options - ways;
-      EXPECT_TRUE(all[i].speculate || together[i].usage.drafted_tokens == 0);
+      EXPECT_TRUE(all[i].speculation.most != 0 || together[i].usage.drafted_tokens == 0);
       drafted += together[i].usage.drafted_tokens;
       accepted += together[i].usage.accepted_tokens;
     }
@@ -206,6 +206,47 @@ TEST(SpeculationTest, AGoodDraftModelSavesSteps) {
   EXPECT_EQ(plain.metrics().steps, 200);
   EXPECT_LT(fast.metrics().steps, 100);
   EXPECT_EQ(fast.metrics().drafted_tokens, fast.metrics().accepted_tokens);
+}
+
+TEST(SpeculationTest, ARequestMayLimitIt) {
+  const Pair pair("qwen3", 0.03f);
+  struct Outcome {
+    std::vector<Result> texts;
+    std::int64_t drafted = 0, accepted = 0;
+    double right() const { return static_cast<double>(accepted) / static_cast<double>(drafted); }
+  };
+  const auto outcome = [&](const SpeculationLimits& limits) {
+    Scheduler scheduler(*pair.target, tiny_tokenizer(), DType::f32,
+                        {.max_sequences = 1, .speculation = {.model = pair.draft}});
+    std::vector<EngineRequest> requests(6);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      requests[i].prompt = {65, 66, 67, static_cast<std::int32_t>(68 + i)};
+      requests[i].max_tokens = 200;
+      requests[i].sampling.seed = i;
+      requests[i].speculation = limits;
+    }
+    Outcome o{.texts = texts(scheduler, requests)};
+    for (const Result& r : o.texts) {
+      o.drafted += r.usage.drafted_tokens;
+      o.accepted += r.usage.accepted_tokens;
+    }
+    return o;
+  };
+  const Outcome all = outcome({});
+  ASSERT_GT(all.drafted, 100);
+  ASSERT_LT(all.right(), 1);
+  for (const SpeculationLimits& limits :
+       {SpeculationLimits{.most = 0}, SpeculationLimits{.p_min = 1},
+        SpeculationLimits{.most = 3, .least = 4}}) {
+    const Outcome none = outcome(limits);
+    EXPECT_EQ(none.texts, all.texts);
+    EXPECT_EQ(none.drafted, 0);
+  }
+  const Outcome sure = outcome({.p_min = 0.8});
+  EXPECT_EQ(sure.texts, all.texts);
+  EXPECT_GT(sure.drafted, 20);
+  EXPECT_LT(sure.drafted, all.drafted);
+  EXPECT_GT(sure.right(), all.right());
 }
 
 TEST(SpeculationTest, ADraftModelOfOtherTokensIsRefused) {

@@ -42,8 +42,10 @@ void StepBatch::use_logits(const Tensor& logits) {
       Part& part = parts[static_cast<std::size_t>(p)];
       try {
         use_logits_of(static_cast<std::size_t>(p), logits);
+      } catch (const UsageError& e) {
+        part.fail(FinishReason::refused, e.what());
       } catch (const std::exception& e) {
-        part.error = e.what();
+        part.fail(FinishReason::error, e.what());
       }
     }
   });

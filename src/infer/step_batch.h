@@ -14,7 +14,13 @@ class StepBatch {
     EngineSequence* sequence;
     std::int64_t past, begin, end;  // positions cached before; rows of the batch
     std::int64_t drawn = 0;         // tokens before the step
+    FinishReason failure = FinishReason::none;
     std::string error = {};
+
+    void fail(FinishReason reason, std::string why) {
+      failure = reason;
+      error = std::move(why);
+    }
   };
 
   bool holds(const EngineSequence& sequence) const;

@@ -23,6 +23,7 @@ class Linear {
   void set(cpu::PackedMatrix packed) { packed_ = std::move(packed); }
   void pack_all() const { packed_.pack_all(); }
   const Parameter* weight() const { return weight_; }
+  std::size_t packed_bytes() const { return packed_.bytes(); }
 
  private:
   Parameter* weight_ = nullptr;

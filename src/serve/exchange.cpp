@@ -47,6 +47,7 @@ void Exchange::on_event(std::size_t request, EngineEvent event) {
   if (over_) return;
   const FinishReason finish = event.finish;
   try {
+    if (finish == FinishReason::refused) throw ApiError(400, event.error);
     if (finish == FinishReason::error) throw ApiError(500, event.error);
     if (finish == FinishReason::cancelled) throw ApiError(503, "the model is being unloaded");
     take(request, std::move(event));

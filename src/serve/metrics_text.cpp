@@ -118,6 +118,7 @@ void write(MetricsWriter& w, const EngineMetrics& m) {
   w.value("gauge", "llamacpp:requests_deferred", "Requests in the queue", number(m.waiting));
 
   w.value("gauge", "stepstone:kv_pages", "Pages of the KV cache", number(m.pages));
+  w.value("gauge", "stepstone:kv_page_bytes", "Bytes of such a page", number(m.page_bytes));
   w.value("gauge", "stepstone:kv_pages_reusable", "Pages kept for reuse alone",
           number(m.pages_cached));
   w.value("counter", "stepstone:requests_refused_total", "Requests refused for a full queue",

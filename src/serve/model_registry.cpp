@@ -70,12 +70,31 @@ void ModelRegistry::run() {
   }
 }
 
+// With mutex_ held.
+EngineOptions ModelRegistry::options_for_next() const {
+  EngineOptions options = options_;
+  if (options.kv_bytes == 0) options.kv_bytes = default_kv_bytes();
+  std::int64_t loading = 0;
+  for (const Entry& e : entries_) {
+    loading += e.status == Status::loading ? 1 : 0;
+    if (e.model) options.kv_bytes -= e.model->engine().kv_bytes();
+  }
+  options.kv_bytes = std::max<std::int64_t>(1, options.kv_bytes);  // 0 would be the default
+  options.kv_share = 1 / static_cast<double>(loading);
+  return options;
+}
+
 void ModelRegistry::load_now(Entry& e) {
+  EngineOptions options;
+  {
+    const std::lock_guard lock(mutex_);
+    options = options_for_next();
+  }
   std::shared_ptr<ServedModel> model;
   std::exception_ptr failed;
   std::string error;
   try {
-    model = std::make_shared<ServedModel>(e.path, e.name, options_);
+    model = std::make_shared<ServedModel>(e.path, e.name, options);
   } catch (const std::exception& problem) {
     failed = std::current_exception();
     error = problem.what();

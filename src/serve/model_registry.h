@@ -27,7 +27,9 @@ class ModelRegistry {
   // Called on the loading thread when a model is ready, or with null when it could not be loaded.
   using OnLoaded = std::function<void(const View& view, std::exception_ptr failed)>;
 
-  // Begins to load all of them. Throws UsageError for two of one name.
+  // Begins to load all of them. options.kv_bytes is for the keys and values of all models together:
+  // those that are still to be loaded share evenly what the others leave. Throws UsageError for two
+  // of one name.
   ModelRegistry(std::vector<Source> sources, const EngineOptions& options, OnLoaded on_loaded);
   // Ends what the models are doing.
   ~ModelRegistry();
@@ -51,6 +53,7 @@ class ModelRegistry {
   const Entry& entry(std::string_view name) const;
   void run();
   void load_now(Entry& entry);
+  EngineOptions options_for_next() const;
 
   const EngineOptions options_;
   const OnLoaded on_loaded_;

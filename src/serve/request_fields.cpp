@@ -60,6 +60,38 @@ void read_field(const Json& body, const SamplingField<T>& field, SamplingParams&
   }
 }
 
+std::shared_ptr<const DryBreakers> dry_breakers(const Json& body, const Tokenizer& tokenizer) {
+  constexpr std::string_view kField = "dry_sequence_breakers";
+  if (!given(body, kField)) return nullptr;
+  try {
+    auto texts = get<std::vector<std::string>>(body, kField, kRequest);
+    require<UsageError>(!texts.empty(), "expected at least one text");
+    return std::make_shared<const DryBreakers>(tokenizer, std::move(texts));
+  } catch (const UsageError& e) {
+    throw ApiError(400, fmt::format("{}: {}", kField, e.what()), std::string(kField));
+  }
+}
+
+// With llama.cpp's names.
+SpeculationLimits speculation(const Json& body) {
+  constexpr std::int64_t kMost = 1 << 16;
+  constexpr std::string_view kProbability = "speculative.p_min";
+  SpeculationLimits limits;
+  const auto read = [&](std::string_view field, std::optional<std::int64_t>& value) {
+    if (given(body, field)) value = integer(body, field, 0, 0, kMost);
+  };
+  read("speculative.n_max", limits.most);
+  read("speculative.n_min", limits.least);
+  if (given(body, kProbability)) {
+    limits.p_min = get<double>(body, kProbability, kRequest);
+    if (!(*limits.p_min >= 0 && *limits.p_min <= 1)) {
+      throw ApiError(400, fmt::format("{} must be between 0 and 1", kProbability),
+                     std::string(kProbability));
+    }
+  }
+  return limits;
+}
+
 SamplingParams sampling(const Json& body) {
   SamplingParams s;  // as OpenAI's API has it, everything off
   s.temperature = s.top_p = 1;
@@ -127,6 +159,8 @@ TextOptions text_options(const RequestBody& request, const ServedModel& model) {
   TextOptions o;
   EngineRequest& r = o.request;
   r.sampling = sampling(body);
+  r.sampling.dry_breakers = dry_breakers(body, model.tokenizer());
+  r.speculation = speculation(body);
   r.priority = static_cast<int>(integer(body, "priority", 0, -1000, 1000));
   r.stop_strings = stops(body);
   r.logit_bias = logit_bias(body, model.tokenizer());

@@ -17,8 +17,9 @@ constexpr std::string_view kSampling[] = {
     "model", "temperature", "top_p", "min_p", "typical_p", "top_k", "seed", "stop", "stream",
     "stream_options", "n", "repetition_penalty", "repeat_penalty", "presence_penalty",
     "frequency_penalty", "repeat_last_n", "dry_multiplier", "dry_base", "dry_allowed_length",
-    "dry_penalty_last_n", "mirostat", "mirostat_tau", "mirostat_eta", "logit_bias", "priority",
-    "ignore_eos", "max_tokens", "logprobs",
+    "dry_penalty_last_n", "dry_sequence_breakers", "mirostat", "mirostat_tau", "mirostat_eta",
+    "logit_bias", "priority", "ignore_eos", "max_tokens", "logprobs", "speculative.n_max",
+    "speculative.n_min", "speculative.p_min",
     // the form of a text
     "response_format", "grammar", "json_schema", "guided_json", "guided_regex", "guided_choice",
     "guided_grammar", "structured_outputs"};

@@ -50,6 +50,17 @@ says '"bits_per_byte":' out
 status 0 eval -m "$tiny" --data "$work/text.txt"
 says 'bits/byte' out
 
+# Keys and values in less precision: another text than in full, the same on any number of threads.
+status 0 generate -m "$tiny" -p 'Once upon' -n 40 --temp 2 -s 7 -ctk q8_0 -ctv q8_0
+cp "$work/out" "$work/rounded"
+status 0 -t 1 generate -m "$tiny" -p 'Once upon' -n 40 --temp 2 -s 7 --cache-type-k q8_0 --cache-type-v Q8_0
+cmp -s "$work/out" "$work/rounded" || fail "one thread gave another text"
+status 0 generate -m "$tiny" -p x -n 5 -ctk bf16
+status 0 eval -m "$tiny" --data "$work/text.txt" -ctv f16
+status 0 bench infer -m "$tiny" -p 8 -n 8 -d 16 -r 1 -ctk q8_0
+says 'tg8 @ d16' out
+status 2 generate -m "$tiny" -p x -ctk q4_0
+
 status 0 tokenizer encode -m "$tiny" -p 'hi<|im_end|>'
 says '104 105 60 124' out
 status 0 tokenizer encode -m "$tiny" -p 'hi<|im_end|>' --control

@@ -65,6 +65,28 @@ def test_models():
         check(server.get("/health")[0] == 200, "the server lives")
 
 
+def test_shared_memory():
+    """Each of three tiny models gets a MiB, which is what a text of 2048 tokens needs."""
+    model = sys.argv[2]
+    more = ["-m", f"second={model}", "-m", f"third={model}"]
+    pages = 'stepstone:kv_pages{model_name="%s"} %d\n'
+    with Server(*more, "--kv-memory", "3") as server:
+        for name in ("tiny", "second", "third"):
+            wait_for(server, name, "loaded")
+            check(pages % (name, 32) in server.get("/metrics")[1], f"pages of {name}")
+        for name in ("second", "third"):
+            server.post("/models/unload", {"model": name})
+            wait_for(server, name, "unloaded")
+        server.post("/models/load", {"model": "third"})
+        wait_for(server, "third", "loaded")
+        check(pages % ("third", 64) in server.get("/metrics")[1], "all that the first leaves")
+        server.post("/models/load", {"model": "second"})
+        wait_for(server, "second", "failed")
+        status = [m["status"] for m in server.get("/v1/models")[1]["data"] if m["id"] == "second"][0]
+        check("2048 tokens need 1.0 MiB, and 0.0 MiB are free" in status["error"], f"{status}")
+        check(server.post(CHAT, hello(model="third"))[0] == 200, "the others answer")
+
+
 def test_every_route():
     """All that the program's own table of routes holds, as its source lists them, and its files."""
     source = (SERVE / "service.cpp").read_text()
@@ -166,6 +188,7 @@ def test_numbers_that_are_none():
 
 def main():
     test_models()
+    test_shared_memory()
     test_admin()
     test_unknown_fields()
     test_numbers_that_are_none()

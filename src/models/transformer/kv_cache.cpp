@@ -5,11 +5,11 @@
 
 namespace stepstone {
 
-KvPool::KvPool(const TransformerConfig& config, std::int64_t pages, DType compute) {
+KvPool::KvPool(const TransformerConfig& config, std::int64_t pages, const ops::KvTypes& types) {
   require<UsageError>(pages > 0 && pages <= std::numeric_limits<std::int32_t>::max(),
                       "cache: {} is not a possible number of pages", pages);
   for (std::int64_t i = 0; i < config.layers; ++i) {
-    layers_.emplace_back(pages * ops::kKeyBlock, config.kv_heads, config.head_dim, compute);
+    layers_.emplace_back(pages * ops::kKeyBlock, config.kv_heads, config.head_dim, types);
   }
   owners_.resize(static_cast<std::size_t>(pages), 0);
   free_.resize(owners_.size());
@@ -17,10 +17,8 @@ KvPool::KvPool(const TransformerConfig& config, std::int64_t pages, DType comput
   std::iota(free_.rbegin(), free_.rend(), 0);
 }
 
-std::int64_t KvPool::page_bytes(const TransformerConfig& config, DType compute) {
-  return config.layers * config.kv_heads * ops::kKeyBlock *
-         (config.head_dim + ops::padded_head(config.head_dim)) *
-         static_cast<std::int64_t>(size_of(compute));
+std::int64_t KvPool::page_bytes(const TransformerConfig& config, const ops::KvTypes& types) {
+  return config.layers * ops::KvCacheLayer::block_bytes(config.kv_heads, config.head_dim, types);
 }
 
 std::int32_t KvPool::take() {
@@ -35,8 +33,8 @@ void KvPool::release(std::int32_t page) {
   if (--owners_[static_cast<std::size_t>(page)] == 0) free_.push_back(page);
 }
 
-KvCache::KvCache(const TransformerConfig& config, std::int64_t capacity, DType compute)
-    : KvCache(std::make_shared<KvPool>(config, KvPool::pages_of(capacity), compute), capacity) {}
+KvCache::KvCache(const TransformerConfig& config, std::int64_t capacity, const ops::KvTypes& types)
+    : KvCache(std::make_shared<KvPool>(config, KvPool::pages_of(capacity), types), capacity) {}
 
 KvCache::KvCache(std::shared_ptr<KvPool> pool, std::int64_t capacity)
     : pool_(std::move(pool)), capacity_(capacity) {}

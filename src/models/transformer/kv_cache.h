@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,13 +14,23 @@
 
 namespace stepstone {
 
+// What is asked for: none is what the model computes in.
+struct CacheTypes {
+  std::optional<BlockType> k = {}, v = {};
+
+  ops::KvTypes with(DType compute) const {
+    const ops::KvTypes computed = compute;
+    return {k.value_or(computed.k), v.value_or(computed.v)};
+  }
+};
+
 // Memory for a fixed number of pages. A page holds kKeyBlock positions of every layer.
 class KvPool {
  public:
   // Throws UsageError unless `pages` is positive. Memory is touched only as pages are used.
-  KvPool(const TransformerConfig& config, std::int64_t pages, DType compute);
+  KvPool(const TransformerConfig& config, std::int64_t pages, const ops::KvTypes& types);
 
-  static std::int64_t page_bytes(const TransformerConfig& config, DType compute);
+  static std::int64_t page_bytes(const TransformerConfig& config, const ops::KvTypes& types);
   static constexpr std::int64_t pages_of(std::int64_t tokens) {
     return (tokens + ops::kKeyBlock - 1) / ops::kKeyBlock;
   }
@@ -44,7 +55,7 @@ class KvPool {
 class KvCache {
  public:
   // With memory of its own for `capacity` tokens.
-  KvCache(const TransformerConfig& config, std::int64_t capacity, DType compute);
+  KvCache(const TransformerConfig& config, std::int64_t capacity, const ops::KvTypes& types);
   KvCache(std::shared_ptr<KvPool> pool, std::int64_t capacity);
   KvCache(KvCache&&) = default;
   KvCache& operator=(KvCache&&) = delete;

@@ -308,6 +308,16 @@ void Transformer::pack_blocks() {
   }
 }
 
+std::size_t Transformer::packed_bytes() const {
+  std::size_t bytes = packed_head_.bytes();
+  for (const Block& b : blocks_) {
+    for (const nn::Linear* l : {&b.qkv, &b.attention_output, &b.up, &b.down}) {
+      bytes += l->packed_bytes();
+    }
+  }
+  return bytes;
+}
+
 void Transformer::set_blocks(Parameter& matrix, std::span<const cpu::BlockRows> parts,
                              cpu::BlockSource source) {
   const std::int64_t k = matrix.shape.dim(1);

@@ -68,6 +68,8 @@ class Transformer {
   // For inference: packs all projections in `compute`, in place of their f32 values. The model can
   // no longer be trained or saved.
   void pack(DType compute);
+  // Of all that is packed: what a step reads.
+  std::size_t packed_bytes() const;
   // For inference: the values of a matrix of the model, in the quantised blocks of a file. The
   // embedding goes on reading them; products pack them as they come (cpu::pack_blocks). Its f32
   // values are dropped.

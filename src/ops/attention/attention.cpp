@@ -58,6 +58,8 @@ cpu::AttentionForward forward_args(const AttentionConfig& c, const Tensor& qkv, 
           .q_stride = qkv.dim(1),
           .blocked = false,
           .kv_stride = qkv.dim(1),
+          .keys = {},
+          .values = {},
           .y_dtype = y.dtype(),
           .y = y.raw(),
           .y_stride = y.dim(1),
@@ -143,10 +145,10 @@ Tensor attention_cached(Graph& graph, const Tensor& qkv_new, std::span<const std
     KvCacheLayer& cache = *sequences[i].cache;
     const std::int64_t past = sequences[i].past, rows = segments[i + 1] - segments[i];
     require<UsageError>(cache.kv_heads() == c.kv_heads && cache.head_dim() == c.head_dim &&
-                            cache.dtype() == qkv_new.dtype(),
-                        "attention: a cache of {} heads of {} {} for {} heads of {} {}",
-                        cache.kv_heads(), cache.head_dim(), name_of(cache.dtype()), c.kv_heads,
-                        c.head_dim, name_of(qkv_new.dtype()));
+                            cache.types() == sequences[0].cache->types(),
+                        "attention: a cache of {} heads of {} for {} heads of {}, or caches of "
+                        "different types in one batch",
+                        cache.kv_heads(), cache.head_dim(), c.kv_heads, c.head_dim);
     const auto pages = sequences[i].pages;
     const std::int64_t room = pages.empty() ? cache.capacity() : std::ssize(pages) * kKeyBlock;
     require<UsageError>(past >= 0 && past <= room - rows,
@@ -166,6 +168,11 @@ Tensor attention_cached(Graph& graph, const Tensor& qkv_new, std::span<const std
   Tensor y = Tensor::empty({qkv_new.dim(0), c.heads * c.head_dim}, qkv_new.dtype());
   cpu::AttentionForward args = forward_args(c, qkv_new, y, queries);
   args.blocked = true;
+  if (!sequences.empty()) {
+    const KvCacheLayer& cache = *sequences[0].cache;
+    args.keys = {cache.types().k, cache.k.dim(2)};
+    args.values = {cache.types().v, cache.v.dim(2)};
+  }
   cpu::attention_forward(args);
   return y;
 }

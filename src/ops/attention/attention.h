@@ -35,9 +35,11 @@ struct CachedSequence {
   std::span<const std::int32_t> pages = {};
 };
 
-// The same rows of y as attention() gives for the whole documents, from their new rows alone.
+// The same rows of y as attention() gives for the whole documents, from their new rows alone, where
+// the caches keep what they are given; else with all keys and values as a cache rounds them.
 // qkv_new is rotated already; its keys and values are first stored in each cache. Causal only.
-// Throws UsageError when a cache is too small or of another shape or dtype than qkv_new.
+// Throws UsageError when a cache is too small or of another shape than qkv_new, or the caches'
+// types differ.
 Tensor attention_cached(Graph& graph, const Tensor& qkv_new, std::span<const std::int32_t> segments,
                         std::span<const CachedSequence> sequences, const AttentionConfig& config);
 Tensor attention_cached(Graph& graph, const Tensor& qkv_new, KvCacheLayer& cache, std::int64_t past,

@@ -31,4 +31,13 @@ inline constexpr std::int64_t kKeyBlock = 64;
 // Width of a value row in the kernels: head_dim in whole vectors of every instruction set.
 constexpr std::int64_t padded_head(std::int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
+// How a cache holds one block of one head: keys as [head_dim, kKeyBlock], so that decoding does not
+// transpose the whole past for every token, values as [kKeyBlock, padded_head(head_dim)]. In q8_0
+// these are integers, and f32 scales follow, one for each kScaled elements of a position: for keys
+// [head_scales, kKeyBlock], for values [kKeyBlock, head_scales].
+inline constexpr std::int64_t kScaled = 32;
+constexpr std::int64_t head_scales(std::int64_t head_dim) {
+  return (head_dim + kScaled - 1) / kScaled;
+}
+
 }  // namespace stepstone::ops

@@ -5,6 +5,7 @@
 
 #include "core/dtype.h"
 #include "ops/attention/attention_config.h"
+#include "quant/block_type.h"
 
 namespace stepstone::cpu {
 
@@ -20,15 +21,22 @@ struct AttentionSequence {
   const std::int32_t* pages = nullptr;
 };
 
+// The keys or values of a KvCacheLayer.
+struct CachedSide {
+  BlockType type = BlockType::f32;
+  std::int64_t block_bytes = 0;  // of one head
+};
+
 // Element (i, j) of a matrix of heads is data[i * stride + j].
 struct AttentionForward {
   ops::AttentionConfig config;  // scale set
   std::span<const AttentionSequence> sequences;
-  DType dtype;  // of q, k and v: f32 or bf16
+  DType dtype;  // of q, and of k and v in rows: f32 or bf16
   const void* q;
   std::int64_t q_stride;
-  bool blocked;            // k and v in the blocks of a KvCacheLayer, not in rows
-  std::int64_t kv_stride;  // of rows
+  bool blocked;             // k and v in the blocks of a KvCacheLayer, not in rows
+  std::int64_t kv_stride;   // of rows
+  CachedSide keys, values;  // of blocks
   DType y_dtype;
   void* y;
   std::int64_t y_stride;

@@ -10,6 +10,7 @@
 #include <hwy/foreach_target.h>
 // After foreach_target.h:
 #include "ops/attention/block-inl.h"
+#include "ops/attention/cache_block-inl.h"
 #include "ops/attention/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -31,7 +32,6 @@ struct QueryRows {
 };
 
 // Running softmax of a set of query rows over blocks of keys.
-template <typename T>
 class RunningAttention {
  public:
   RunningAttention(const AttentionForward& args, const QueryRows& task)
@@ -58,8 +58,8 @@ class RunningAttention {
     std::fill_n(sum_, rows_ * lanes(), 0.0f);
     std::fill_n(max_, rows_, kNoScore);
     for (std::int64_t r = 0; r < rows_; ++r) {
-      const T* from = static_cast<const T*>(args_.q) + query(r) * args_.q_stride + head(r) * d_;
-      pack_rows(1, d_, d_, from, 0, q_ + r * d_);
+      with_rows(args_.q, query(r) * args_.q_stride + head(r) * d_,
+                [&](const auto* from) HWY_ATTR { pack_rows(1, d_, d_, from, 0, q_ + r * d_); });
     }
   }
 
@@ -70,8 +70,6 @@ class RunningAttention {
       const std::int64_t keys = std::min(kKeyBlock, all.end - first);
       if (!args_.blocked) {
         add_keys(first, pack(first, keys));
-      } else if constexpr (std::is_same_v<T, float>) {
-        add_keys(first, cached(first));
       } else if (rows_ <= kTileRows) {
         add_keys(first, cached(first));
       } else {
@@ -86,10 +84,9 @@ class RunningAttention {
   }
 
  private:
-  template <typename B>
   struct Block {
-    const B* k;  // [head_dim, kKeyBlock]
-    const B* v;  // [kKeyBlock, padded]
+    Side k;  // [head_dim, kKeyBlock]
+    Side v;  // [kKeyBlock, padded]
   };
 
   // Row r counts from the task's begin.
@@ -107,37 +104,56 @@ class RunningAttention {
             ops::visible_keys(config_, position(end - 1), length_).end};
   }
 
-  Block<float> pack(std::int64_t first, std::int64_t keys) const {
-    const std::int64_t at = first * args_.kv_stride + task_.kv_head * d_;
-    const T* k = static_cast<const T*>(task_.sequence->k) + at;
-    const T* v = static_cast<const T*>(task_.sequence->v) + at;
-    pack_transposed(keys, d_, k, args_.kv_stride, k_);
-    pack_rows(keys, d_, padded_, v, args_.kv_stride, v_);
-    return {k_, v_};
+  // fn(element `at` and on of q, k or v, in rows).
+  template <typename Fn>
+  void with_rows(const void* data, std::int64_t at, Fn&& fn) const {
+    if (args_.dtype == DType::bf16) return fn(static_cast<const bf16*>(data) + at);
+    fn(static_cast<const float*>(data) + at);
   }
-  Block<T> cached(std::int64_t first) const {
+
+  Block packed() const { return {{BlockType::f32, k_}, {BlockType::f32, v_}}; }
+  Block pack(std::int64_t first, std::int64_t keys) const {
+    const std::int64_t at = first * args_.kv_stride + task_.kv_head * d_;
+    with_rows(task_.sequence->k, at,
+              [&](const auto* k) HWY_ATTR { pack_transposed(keys, d_, k, args_.kv_stride, k_); });
+    with_rows(task_.sequence->v, at, [&](const auto* v) HWY_ATTR {
+      pack_rows(keys, d_, padded_, v, args_.kv_stride, v_);
+    });
+    return packed();
+  }
+  Block cached(std::int64_t first) const {
     const std::int64_t page = first / kKeyBlock;
     const std::int32_t* pages = task_.sequence->pages;
     const std::int64_t block = (pages ? pages[page] : page) * config_.kv_heads + task_.kv_head;
-    return {static_cast<const T*>(task_.sequence->k) + block * kKeyBlock * d_,
-            static_cast<const T*>(task_.sequence->v) + block * kKeyBlock * padded_};
+    const auto side = [block](const void* data, const cpu::CachedSide& kept) {
+      return Side{kept.type, static_cast<const std::byte*>(data) + block * kept.block_bytes};
+    };
+    return {side(task_.sequence->k, args_.keys), side(task_.sequence->v, args_.values)};
   }
-  Block<float> widen(const Block<T>& block, std::int64_t keys) const {
-    pack_rows(d_, kKeyBlock, kKeyBlock, block.k, kKeyBlock, k_);
-    pack_rows(keys, padded_, padded_, block.v, padded_, v_);
-    return {k_, v_};
+  Block widen(const Block& block, std::int64_t keys) const {
+    Block wide = packed();
+    if (block.k.type == BlockType::f32) {
+      wide.k = block.k;
+    } else {
+      with_keys(block.k, d_, [&](const auto& k) HWY_ATTR { unpack_rows(d_, kKeyBlock, k, k_); });
+    }
+    if (block.v.type == BlockType::f32) {
+      wide.v = block.v;
+    } else {
+      with_values(block.v, d_, 0,
+                  [&](const auto& v) HWY_ATTR { unpack_rows(keys, padded_, v, v_); });
+    }
+    return wide;
   }
 
-  template <typename B>
-  void add_keys(std::int64_t first, const Block<B>& block) {
+  void add_keys(std::int64_t first, const Block& block) {
     for (std::int64_t r = 0; r < rows_; r += kTileRows) {
       add_block(r, std::min<std::int64_t>(kTileRows, rows_ - r), first, block);
     }
   }
 
   // Rows [r, r + n) take in the block of keys that begins at `first`.
-  template <typename B>
-  void add_block(std::int64_t r, std::int64_t n, std::int64_t first, const Block<B>& block) {
+  void add_block(std::int64_t r, std::int64_t n, std::int64_t first, const Block& block) {
     const KeyRange keys = keys_of(r, r + n);
     const std::int64_t begin = std::max<std::int64_t>(0, keys.begin - first);
     const std::int64_t end = std::min(kKeyBlock, keys.end - first);
@@ -145,12 +161,16 @@ class RunningAttention {
     const std::int64_t cols = whole_vectors(end);
     HWY_ALIGN float p[kTileRows * kKeyBlock];
     HWY_ALIGN float rescale[16] = {};
-    rows_product(n, cols, d_, {q_ + r * d_, d_, 1}, block.k, kKeyBlock, p, kKeyBlock);
+    with_keys(block.k, d_, [&](const auto& k) HWY_ATTR {
+      rows_product(n, cols, d_, {q_ + r * d_, d_, 1}, k, p, kKeyBlock);
+    });
     if (scale_.capped) cap_scores(n, cols, p);
     mask(r, n, first, cols, p);
     softmax(r, n, cols, p, rescale);
-    rows_product(n, padded_, end - begin, {p + begin, kKeyBlock, 1}, block.v + begin * padded_,
-                 padded_, out_ + r * padded_, padded_, {.keep = true, .scale = rescale});
+    with_values(block.v, d_, begin, [&](const auto& v) HWY_ATTR {
+      rows_product(n, padded_, end - begin, {p + begin, kKeyBlock, 1}, v, out_ + r * padded_,
+                   padded_, {.keep = true, .scale = rescale});
+    });
   }
 
   void cap_scores(std::int64_t n, std::int64_t cols, float* p) const {
@@ -252,12 +272,7 @@ void AttentionForwardCpu(const AttentionForward& args) {
   parallel_for(std::ssize(tasks), 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       // The last rows of a document see the most keys: first, so that no thread ends with them.
-      const QueryRows& task = tasks[tasks.size() - 1 - static_cast<std::size_t>(i)];
-      if (args.dtype == DType::bf16) {
-        RunningAttention<bf16>(args, task).run();
-      } else {
-        RunningAttention<float>(args, task).run();
-      }
+      RunningAttention(args, tasks[tasks.size() - 1 - static_cast<std::size_t>(i)]).run();
     }
   });
 }

@@ -260,6 +260,108 @@ TEST(Op_attention, CachedEqualsWhole) {
   }
 }
 
+// What is left of 32 or fewer elements of a position in a cache.
+void round_as(BlockType type, std::span<float> part) {
+  float top = 0;
+  for (const float x : part) top = std::max(top, std::abs(x));
+  for (float& x : part) {
+    if (type == BlockType::bf16) x = static_cast<float>(bf16(x));
+    if (type == BlockType::f16) x = static_cast<float>(static_cast<_Float16>(x));
+    if (type == BlockType::q8_0) x = std::nearbyint(x * (1 / (top / 127))) * (top / 127);
+  }
+}
+
+Tensor rounded_as(const KvTypes& types, const Tensor& qkv, const AttentionConfig& c) {
+  const Tensor result = qkv.clone();
+  const std::int64_t cols = qkv.dim(1);
+  for (std::int64_t h = c.heads; h < c.heads + 2 * c.kv_heads; ++h) {
+    const BlockType type = h < c.heads + c.kv_heads ? types.k : types.v;
+    for (std::int64_t row = 0; row < qkv.dim(0); ++row) {
+      for (std::int64_t j = 0; j < c.head_dim; j += 32) {
+        const auto n = static_cast<std::size_t>(std::min<std::int64_t>(32, c.head_dim - j));
+        round_as(type, {result.data<float>() + row * cols + h * c.head_dim + j, n});
+      }
+    }
+  }
+  return result;
+}
+
+// Mean difference, relative to the mean size of b.
+double difference(const Tensor& a, const Tensor& b) {
+  const Doubles x = as_doubles(a), y = as_doubles(b);
+  double sum = 0, size = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += std::abs(x[i] - y[i]), size += std::abs(y[i]);
+  return sum / size;
+}
+
+TEST(Op_attention, ACacheOfAnotherTypeIsReadAsItRounds) {
+  constexpr BlockType kTypes[] = {BlockType::f32, BlockType::bf16, BlockType::f16, BlockType::q8_0};
+  constexpr double kMost[] = {0, 8e-3, 1e-3, 1.5e-2};  // difference
+  const int threads = num_threads();
+  for (const AttentionConfig& c :
+       {AttentionConfig{.heads = 4, .kv_heads = 2, .head_dim = 64},
+        AttentionConfig{.heads = 1, .kv_heads = 1, .head_dim = 33, .window = 75},
+        AttentionConfig{.heads = 8, .kv_heads = 1, .head_dim = 80, .softcap = 4}}) {
+    const std::int32_t rows = 150;
+    const Tensor qkv = random_tensor(packed(rows, c), 11, kSpread);
+    Graph graph;
+    const auto whole = [&](const Tensor& x) {
+      return attention(graph, Var(x), Segments{0, rows}, c).value();
+    };
+    const Tensor exact = whole(qkv);
+    for (int pair = 0; pair < 16; ++pair) {
+      const KvTypes types(kTypes[pair / 4], kTypes[pair % 4]);
+      SCOPED_TRACE(testing::Message() << name_of(types.k) << " keys, " << name_of(types.v)
+                                      << " values of " << c.head_dim);
+      const Tensor expected = whole(rounded_as(types, qkv, c));
+      const double error = difference(expected, exact);
+      EXPECT_EQ(error > 0, pair > 0);
+      EXPECT_LE(error, kMost[pair / 4] + kMost[pair % 4]);
+      for (const std::int64_t piece : {150, 64, 7, 1}) {
+        set_num_threads(piece % 2 == 0 ? 2 : 1);
+        KvCacheLayer cache(rows, c.kv_heads, c.head_dim, types);
+        for (std::int64_t at = 0; at < rows; at += piece) {
+          const std::int64_t end = std::min<std::int64_t>(rows, at + piece);
+          const Tensor y = attention_cached(graph, qkv.slice(at, end), cache, at, c);
+          ASSERT_TRUE(same_bits(y, expected.slice(at, end)))
+              << "pieces of " << piece << " at " << at;
+        }
+      }
+    }
+  }
+  set_num_threads(threads);
+}
+
+TEST(Op_attention, ScaledCacheOfOddNumbers) {
+  const AttentionConfig c{.heads = 1, .kv_heads = 1, .head_dim = 16};
+  const Tensor qkv = random_tensor(packed(6, c), 12);
+  float* x = qkv.data<float>();
+  std::fill_n(x + 0 * 48 + 16, 32, 0.0f);    // zeros
+  std::fill_n(x + 1 * 48 + 16, 32, 1e-40f);  // below what a scale can say
+  std::fill_n(x + 2 * 48 + 32, 16, 3e38f);
+  x[4 * 48 + 20] = NAN;
+  x[5 * 48 + 24] = INFINITY;
+  KvCacheLayer cache(6, 1, 16, {BlockType::q8_0, BlockType::q8_0});
+  Graph graph;
+  const Tensor y = attention_cached(graph, qkv, cache, 0, c);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(std::isfinite(y.data<float>()[i * 16]), i < 4) << i;
+  EXPECT_EQ(y.data<float>()[0], 0);
+  EXPECT_EQ(y.data<float>()[16], 0);
+  EXPECT_GT(y.data<float>()[32], 1e37f);
+}
+
+TEST(Op_attention, CacheSizes) {
+  const auto bytes = [](BlockType type, std::int64_t head_dim) {
+    return KvCacheLayer(1, 1, head_dim, {type, type}).bytes();
+  };
+  EXPECT_EQ(bytes(BlockType::f32, 64), 64u * 128 * 4);
+  EXPECT_EQ(bytes(BlockType::f16, 64), 64u * 128 * 2);
+  EXPECT_EQ(bytes(BlockType::q8_0, 64), 64u * 128 * 9 / 8);
+  EXPECT_EQ(bytes(BlockType::q8_0, 33), 64u * (33 + 48 + 2 * 2 * 4));
+  EXPECT_EQ(KvCacheLayer(65, 3, 20, DType::bf16).bytes(),
+            2u * KvCacheLayer::block_bytes(3, 20, DType::bf16));
+}
+
 TEST(Op_attention, CachedBatchAndRewind) {
   const AttentionConfig c{.heads = 2, .kv_heads = 1, .head_dim = 16};
   const Tensor qkv = random_tensor(packed(150, c), 9, kSpread);
@@ -306,10 +408,14 @@ TEST(Op_attention, RefusesWhatCannotBe) {
   EXPECT_NO_THROW(attention_cached(g, x, cache, 2, good));
   EXPECT_THROW(attention_cached(g, x, cache, 3, good), UsageError);
   EXPECT_THROW(attention_cached(g, x, cache, -1, good), UsageError);
-  EXPECT_THROW(attention_cached(g, x.to(DType::bf16), cache, 0, good), UsageError);
   KvCacheLayer other(8, 2, 8, DType::f32);
   EXPECT_THROW(attention_cached(g, x, other, 0, good), UsageError);
   EXPECT_THROW(KvCacheLayer(0, 1, 8, DType::f32), UsageError);
+  EXPECT_THROW(KvCacheLayer(8, 1, 8, DType::i32), UsageError);
+  EXPECT_THROW(KvCacheLayer(8, 1, 8, {BlockType::f32, BlockType::q4_0}), UsageError);
+  KvCacheLayer half(8, 1, 8, DType::bf16);
+  const CachedSequence sequences[] = {{&cache, 0}, {&half, 0}};
+  EXPECT_THROW(attention_cached(g, x, Segments{0, 3, 6}, sequences, good), UsageError);
 }
 
 }  // namespace

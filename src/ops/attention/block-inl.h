@@ -31,12 +31,31 @@ struct Start {
   const float* scale = nullptr;
 };
 
-// C[i, j] = start + A[i, k] B[k, j], each element one chain over k in rising order. B is f32, or
-// bf16 where it is read too seldom to pay for widening it first: the same bits.
+HWY_INLINE VecF32 load(const hwy::float16_t* p) {
+  const hn::Rebind<hwy::float16_t, F32> d16;
+  return hn::PromoteTo(kF32, hn::LoadU(d16, p));
+}
+HWY_INLINE VecF32 load(const std::int8_t* p) {
+  const hn::Rebind<std::int8_t, F32> d8;
+  const hn::Rebind<std::int32_t, F32> d32;
+  return hn::ConvertTo(kF32, hn::PromoteTo(d32, hn::LoadU(d8, p)));
+}
+
+// What is multiplied from the right, as f32, row by row: load(j) is lanes() elements of the present
+// row from column j on, next() goes to the row below, from(j) lets columns count from j.
+template <typename T>
+struct PlainB {
+  const T* at;
+  std::int64_t ld;
+  HWY_INLINE VecF32 load(std::int64_t j) const { return HWY_NAMESPACE::load(at + j); }
+  HWY_INLINE void next() { at += ld; }
+  HWY_INLINE PlainB from(std::int64_t j) const { return {at + j, ld}; }
+};
+
+// C[i, j] = start + A[i, k] B[k, j], each element one chain over k in rising order.
 template <int Rows, int Vectors, typename B>
-static void tile_product(std::int64_t depth, const BlockA& a, const B* HWY_RESTRICT b,
-                         std::int64_t ldb, float* HWY_RESTRICT c, std::int64_t ldc,
-                         const Start& start) {
+static void tile_product(std::int64_t depth, const BlockA& a, B b, float* HWY_RESTRICT c,
+                         std::int64_t ldc, const Start& start) {
   const std::int64_t step = lanes();
   const float* HWY_RESTRICT column = a.data;
   const std::int64_t a_row = a.row, a_step = a.step;
@@ -52,7 +71,7 @@ static void tile_product(std::int64_t depth, const BlockA& a, const B* HWY_RESTR
   for (std::int64_t k = 0; k < depth; ++k) {
     VecF32 right[Vectors];
 #pragma GCC unroll 8
-    for (int j = 0; j < Vectors; ++j) right[j] = load(b + j * step);
+    for (int j = 0; j < Vectors; ++j) right[j] = b.load(j * step);
 #pragma GCC unroll 8
     for (int i = 0; i < Rows; ++i) {
       const auto left = hn::Set(kF32, column[i * a_row]);
@@ -60,7 +79,7 @@ static void tile_product(std::int64_t depth, const BlockA& a, const B* HWY_RESTR
       for (int j = 0; j < Vectors; ++j) sum[i][j] = hn::MulAdd(left, right[j], sum[i][j]);
     }
     column += a_step;
-    b += ldb;
+    b.next();
   }
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i) {
@@ -70,42 +89,47 @@ static void tile_product(std::int64_t depth, const BlockA& a, const B* HWY_RESTR
 }
 
 template <int Vectors, typename B>
-static void tile_rows(std::int64_t rows, std::int64_t depth, const BlockA& a, const B* b,
-                      std::int64_t ldb, float* c, std::int64_t ldc, const Start& start) {
+static void tile_rows(std::int64_t rows, std::int64_t depth, const BlockA& a, const B& b, float* c,
+                      std::int64_t ldc, const Start& start) {
   switch (rows) {
     case 6:
-      return tile_product<6, Vectors>(depth, a, b, ldb, c, ldc, start);
+      return tile_product<6, Vectors>(depth, a, b, c, ldc, start);
     case 5:
-      return tile_product<5, Vectors>(depth, a, b, ldb, c, ldc, start);
+      return tile_product<5, Vectors>(depth, a, b, c, ldc, start);
     case 4:
-      return tile_product<4, Vectors>(depth, a, b, ldb, c, ldc, start);
+      return tile_product<4, Vectors>(depth, a, b, c, ldc, start);
     case 3:
-      return tile_product<3, Vectors>(depth, a, b, ldb, c, ldc, start);
+      return tile_product<3, Vectors>(depth, a, b, c, ldc, start);
     case 2:
-      return tile_product<2, Vectors>(depth, a, b, ldb, c, ldc, start);
+      return tile_product<2, Vectors>(depth, a, b, c, ldc, start);
     default:
-      return tile_product<1, Vectors>(depth, a, b, ldb, c, ldc, start);
+      return tile_product<1, Vectors>(depth, a, b, c, ldc, start);
   }
 }
 
 // The same for 1 to kTileRows rows and any number of whole vectors of columns.
 template <typename B>
 static void rows_product(std::int64_t rows, std::int64_t cols, std::int64_t depth, const BlockA& a,
-                         const B* b, std::int64_t ldb, float* c, std::int64_t ldc,
-                         const Start& start = {}) {
+                         const B& b, float* c, std::int64_t ldc, const Start& start = {}) {
   const std::int64_t step = lanes();
   for (std::int64_t j = 0; j < cols; j += kTileVectors * step) {
     const std::int64_t vectors = (cols - j) / step;
     if (vectors >= kTileVectors) {
-      tile_rows<kTileVectors>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+      tile_rows<kTileVectors>(rows, depth, a, b.from(j), c + j, ldc, start);
     } else if (vectors == 3) {
-      tile_rows<3>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+      tile_rows<3>(rows, depth, a, b.from(j), c + j, ldc, start);
     } else if (vectors == 2) {
-      tile_rows<2>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+      tile_rows<2>(rows, depth, a, b.from(j), c + j, ldc, start);
     } else {
-      tile_rows<1>(rows, depth, a, b + j, ldb, c + j, ldc, start);
+      tile_rows<1>(rows, depth, a, b.from(j), c + j, ldc, start);
     }
   }
+}
+template <typename T>
+static void rows_product(std::int64_t rows, std::int64_t cols, std::int64_t depth, const BlockA& a,
+                         const T* b, std::int64_t ldb, float* c, std::int64_t ldc,
+                         const Start& start = {}) {
+  rows_product(rows, cols, depth, a, PlainB<T>{b, ldb}, c, ldc, start);
 }
 
 inline std::int64_t whole_vectors(std::int64_t n) { return (n + lanes() - 1) / lanes() * lanes(); }
