@@ -16,7 +16,8 @@ namespace {
 constexpr int kVersion = 1;
 constexpr int kBusyMs = 5000;
 constexpr std::int64_t kMaxStoredMessages = 20'000;
-constexpr int kMaxPages = 1 << 20;  // of 4 KiB: nobody fills the disk by talking
+constexpr std::int64_t kMaxStoredBytes = 16 << 20;  // indexing and removing take 0.2 s for 1 MB
+constexpr int kMaxPages = 1 << 20;                  // of 4 KiB: nobody fills the disk by talking
 constexpr std::size_t kTrigram = 3;
 constexpr std::size_t kExcerptBytes = 120, kBytesBefore = 16;
 
@@ -212,11 +213,16 @@ class ConversationStore::File {
     SQLite::Statement has(db(), "SELECT 1 FROM messages WHERE conversation = ? AND id = ?");
     require<UsageError>(!leaf || leaf->empty() || exists(has, conversation, *leaf),
                         "leaf: it is not in the conversation");
-    SQLite::Statement count(db(), "SELECT count(*) FROM messages WHERE conversation = ?");
+    SQLite::Statement count(db(),
+                            "SELECT count(*), sum(length(CAST(content AS BLOB))) FROM messages "
+                            "WHERE conversation = ?");
     count.bind(1, conversation);
     count.executeStep();
     require<UsageError>(count.getColumn(0).getInt64() <= kMaxStoredMessages,
                         "messages: a conversation may have {}", kMaxStoredMessages);
+    require<UsageError>(count.getColumn(1).getInt64() <= kMaxStoredBytes,
+                        "messages: the texts of a conversation may have {} bytes together",
+                        kMaxStoredBytes);
   }
 
   std::string excerpt_of(const std::string& holder, const std::string& id, const Search& search) {
@@ -249,7 +255,13 @@ class ConversationStore::File {
     db_->exec("PRAGMA foreign_keys = ON");
     db_->exec(fmt::format("PRAGMA max_page_count = {}", kMaxPages));
     const auto version = [this] { return db_->execAndGet("PRAGMA user_version").getInt(); };
+    const auto tables = [this](const std::string& which) {
+      return db_->execAndGet("SELECT count(*) FROM sqlite_master" + which).getInt();
+    };
     if (version() == 0) {
+      if (tables("") > 0 && tables(" WHERE name = 'conversations'") == 0 && version() == 0) {
+        throw StorageError(fmt::format("{}: is the database of another program", name_));
+      }
       db_->exec("PRAGMA journal_mode = WAL");
       SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);
       if (version() == 0) {  // nobody else was quicker
@@ -260,6 +272,9 @@ class ConversationStore::File {
     }
     if (version() != kVersion) {
       throw StorageError(fmt::format("{}: has version {}, not {}", name_, version(), kVersion));
+    }
+    if (tables(" WHERE name = 'conversations'") == 0) {
+      throw StorageError(fmt::format("{}: is the database of another program", name_));
     }
   }
 

@@ -25,6 +25,9 @@ std::string decoded(std::string_view text, std::string_view name) {
     out += static_cast<char>(byte);
     i += 2;
   }
+  if (out.find('\0') != std::string::npos) {
+    throw ApiError(400, "the address has a NUL", std::string(name));
+  }
   if (!is_utf8(out)) throw ApiError(400, "the address is not UTF-8", std::string(name));
   return out;
 }

@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "io/utf8.h"
+
 namespace stepstone {
 namespace {
 
@@ -99,7 +101,7 @@ Json to_json(const RunRecord& run) {
           {"status", name_of(run.status)},
           {"started_ms", run.started_ms},
           {"ended_ms", run.ended_ms},
-          {"out_dir", run.out_dir.string()},
+          {"out_dir", to_utf8_lossy(run.out_dir.string())},
           {"parents", run.parents},
           {"recipe", run.recipe},
           {"data_hashes", run.data_hashes},

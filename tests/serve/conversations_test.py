@@ -104,7 +104,7 @@ def test_refusals(server):
     check(len(server.get("/conversations/bread")[1]["messages"]) == 3, "a refused change changes nothing")
     for path in ("/conversations/a%20b", "/conversations/" + "x" * 65, "/conversations?limit=0",
                  "/conversations?limit=x", "/conversations?offset=-1", "/conversations?search=%zz",
-                 "/conversations?search=%ff", "/conversations?search=%f", "/conversations?search=" + "x" * 401,
+                 "/conversations?search=%ff", "/conversations?search=a%00b", "/conversations?search=%f", "/conversations?search=" + "x" * 401,
                  "/conversations/bread?format=xml"):
         status, answer = server.get(path)
         check(status == 400 and answer["error"]["param"], f"{path}: {status} {answer}")
@@ -145,7 +145,13 @@ def test_storage(folder):
         os.environ["HOME"] = home
     damaged = folder / "damaged.db"
     damaged.write_bytes(b"no database" * 1000)
-    for file in (damaged, folder / "file" / "x.db"):
+    foreign = []
+    for version in (0, 1):  # databases of other programs
+        foreign.append(folder / f"foreign{version}.db")
+        with sqlite3.connect(foreign[-1]) as other:
+            other.executescript(f"CREATE TABLE theirs (x); PRAGMA user_version = {version};")
+        other.close()
+    for file in (damaged, folder / "file" / "x.db", *foreign):
         (folder / "file").touch()
         with Server("--conversations-file", str(file)) as server:
             fill(server)  # in memory
@@ -153,6 +159,16 @@ def test_storage(folder):
             check(ids(server) == ["primes", "bread"], "kept in memory")
         check("conversations are lost at the end" in server.errors, server.errors)
     check(damaged.read_bytes() == b"no database" * 1000, "a damaged file is left as it is")
+    for file in foreign:
+        with sqlite3.connect(file) as other:
+            tables = other.execute("SELECT name FROM sqlite_master").fetchall()
+        check(tables == [("theirs",)], f"{file}: {tables}")
+    with Server("--conversations-file", str(folder / "long.db")) as server:
+        half = {"messages": [{**message("h1"), "content": "x " * (9 << 19)}]}
+        check(server.post("/conversations/long", half)[0] == 200, "9 MiB")
+        half["messages"][0]["id"] = "h2"
+        status, answer = server.post("/conversations/long", half)
+        check(status == 400 and "together" in answer["error"]["message"], f"18 MiB: {status}")
     busy = folder / "busy.db"
     with Server("--conversations-file", str(busy)) as server:
         fill(server)

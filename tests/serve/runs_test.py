@@ -108,6 +108,11 @@ def test_routes(registry, numbers):
         check(pieces > 1 and len(answer["curves"]["loss"]) <= 800, f"{pieces} pieces")
         check(abs(answer["curves"]["loss"][0][3] - 4) < 1e-6, "the highest value is kept")
         seconds = time.monotonic() - start
+        with sqlite3.connect(registry.database) as database:  # folders may have any name
+            database.execute("UPDATE runs SET out_dir = CAST(x'2f72756e73ff' AS TEXT) WHERE id = ?", (huge,))
+        database.close()
+        status, answer = server.get("/runs/all")
+        check(status == 200 and answer["runs"][0]["out_dir"] == "/runs\ufffd", f"{status} {str(answer)[:300]}")
     with Server("--no-runs", home=registry.home) as server:
         check(server.get("/runs/all")[1]["error"]["code"] == "runs_off", "off")
     with tempfile.TemporaryDirectory() as folder:
