@@ -82,7 +82,8 @@ class Browser:
             details = message["params"]["exceptionDetails"]
             self.errors.append(details.get("exception", {}).get("description", details["text"]))
         if message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
-            self.errors.append(message["params"]["entry"]["text"])
+            entry = message["params"]["entry"]
+            self.errors.append(f"{entry['text']} {entry.get('url', '')}")
         return message
 
     def call(self, method, timeout=60, **params):
