@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include <algorithm>
 
 #include <charconv>
 #include <set>
@@ -81,9 +82,14 @@ std::vector<ApiKey> ApiKeys::read(const std::filesystem::path& file) {
 const ApiKey* ApiKeys::find(std::string_view authorization, std::string_view x_api_key) const {
   static const ApiKey everyone{.secret = {}, .admin = true};
   if (keys_.empty()) return &everyone;
-  constexpr std::string_view kBearer = "Bearer ";
+  constexpr std::string_view kBearer = "bearer ";  // in any case (RFC 9110, 11.1)
   std::string_view given = x_api_key;
-  if (authorization.starts_with(kBearer)) given = authorization.substr(kBearer.size());
+  const auto same = [](char c, char of) {
+    return (c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) == of;
+  };
+  if (std::ranges::equal(authorization.substr(0, kBearer.size()), kBearer, same)) {
+    given = authorization.substr(kBearer.size());
+  }
   const ApiKey* found = nullptr;
   for (const ApiKey& key : keys_) {
     if (equal(given, key.secret)) found = &key;

@@ -22,6 +22,7 @@ TEST(ApiKeys, AreReadWithNamesAndQuotas) {
   const ApiKeys keys(read);
   // The first digits of `printf abc | sha256sum`.
   EXPECT_EQ(keys.find("Bearer abc", "")->name, "key-ba7816bf8f01");
+  EXPECT_EQ(keys.find("bEARER abc", "")->name, "key-ba7816bf8f01");
   EXPECT_EQ(keys.find("", "def")->name, "d");
   for (const char* wrong : {"", "ab", "abcd", "abd", "Bearer abc"}) {
     EXPECT_EQ(keys.find("", wrong), nullptr) << wrong;

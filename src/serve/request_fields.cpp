@@ -82,6 +82,9 @@ SpeculationLimits speculation(const Json& body) {
   };
   read("speculative.n_max", limits.most);
   read("speculative.n_min", limits.least);
+  if (limits.most && limits.least && *limits.least > *limits.most) {
+    throw ApiError(400, "speculative.n_min is above speculative.n_max", "speculative.n_min");
+  }
   if (given(body, kProbability)) {
     limits.p_min = get<double>(body, kProbability, kRequest);
     if (!(*limits.p_min >= 0 && *limits.p_min <= 1)) {

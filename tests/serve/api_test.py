@@ -290,6 +290,7 @@ def test_refusals(server):
         (CHAT, {"dry_sequence_breakers": "x"}, 400, "dry_sequence_breakers"),
         (CHAT, {"speculative.n_max": -1}, 400, "speculative.n_max"),
         (CHAT, {"speculative.n_min": "x"}, 400, "speculative.n_min"),
+        (CHAT, {"speculative.n_min": 5, "speculative.n_max": 2}, 400, "speculative.n_min"),
         (CHAT, {"speculative.p_min": 1.5}, 400, "speculative.p_min"),
         (CHAT, {"mirostat": 1}, 400, "mirostat"),
         (CHAT, {"mirostat": 3}, 400, "mirostat"),
