@@ -30,8 +30,7 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
   verb.add_option("-m,--model", flags.model,
                   "Model folder, GGUF file, or OWNER/NAME of a pulled model")
       ->required();
-  verb.add_option("-n,--n-predict", o.max_tokens,
-                  "New tokens at most; 0: none")
+  verb.add_option("-n,--n-predict", o.max_tokens, "New tokens at most; 0: none")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
       ->capture_default_str();
   verb.add_option("-c,--ctx-size", flags.context, "Tokens of context to use (default: the model's)")

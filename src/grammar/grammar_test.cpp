@@ -298,8 +298,8 @@ int taken(GrammarMatcher& matcher, std::string_view text) {
 
 TEST(GrammarMatcher, TimeIsCapped) {
   // Its states hold every pair of an outer and an inner count.
-  const auto pairs = std::make_shared<const Grammar>(
-      Grammar::from_gbnf("root ::= (x{1,90}){1,90}\nx ::= [ -~]"));
+  const auto pairs =
+      std::make_shared<const Grammar>(Grammar::from_gbnf("root ::= (x{1,90}){1,90}\nx ::= [ -~]"));
   const std::string text(400, 'a');
   GrammarMatcher costly(pairs, byte_tree(), {.token = 100'000});
   EXPECT_THAT(problem_of([&] { taken(costly, text); }), testing::HasSubstr("for a token"));

@@ -51,8 +51,7 @@ fs::path stepstone_home() {
     return home;
   }
   const fs::path home = expand_home("~/.stepstone");
-  require<UsageError>(home.is_absolute(),
-                      "set HOME or STEPSTONE_HOME: there is no home folder");
+  require<UsageError>(home.is_absolute(), "set HOME or STEPSTONE_HOME: there is no home folder");
   return home;
 }
 

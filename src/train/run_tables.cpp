@@ -96,7 +96,7 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
 
 Json to_json(const RunRecord& run) {
   return {{"id", run.id},
-          {"name", run.name},
+          {"name", to_utf8_lossy(run.name)},
           {"kind", run.kind},
           {"status", name_of(run.status)},
           {"started_ms", run.started_ms},

@@ -92,8 +92,8 @@ class PackedMatrix {
 // Throws UsageError for a shape, stride, type or null pointer that cannot be meant.
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
 // B of compute type int8: the parts' rows become columns, one part after another. k is a multiple
-// of every part's block. The blocks are copied; or, where they have an owner, the first product reads
-// them there and those after it pack what they touch. A product with it takes no `accumulate`.
+// of every part's block. The blocks are copied; or, with an owner, the first product reads them
+// there and those after it pack what they touch. A product with it takes no `accumulate`.
 PackedMatrix pack_blocks(std::span<const BlockRows> parts, std::int64_t k, BlockSource source = {});
 // Whether it takes blocks of that type: all quantised ones for weights.
 bool has_block_kernel(BlockType type);
