@@ -77,6 +77,11 @@ std::int64_t panel_bytes(const GemmKernels& kernels, PanelFormat format, std::in
   return even / step_length(format) * kernels.nr * 4;
 }
 
+// k per unit of what the kernels multiply: pairs of bf16, or f32, to which pairs are widened.
+std::int64_t multiplied_step(const GemmKernels& kernels, Compute compute) {
+  return compute == Compute::bf16 && kernels.dot_pairs ? 2 : 1;
+}
+
 // A product and how it is to be computed; shared by its tasks.
 struct Product {
   const GemmArgs& args;
@@ -84,6 +89,7 @@ struct Product {
   const std::byte* packed;  // all panels of B, or null
   PanelFormat format;       // of the panels that the tiles read
   PanelFormat stored;       // of `packed`
+  std::int64_t block;  // depth of the blocks of k
   GemmPlan plan;
 
   bool dot() const { return format == PanelFormat::bf16_pairs && kernels.dot_pairs; }
@@ -105,7 +111,7 @@ class RowsOfA {
  public:
   // `panels`: tiles per strip of rows.
   RowsOfA(const Product& p, Span rows, std::int64_t panels)
-      : p_(p), rows_(rows), panels_(panels), block_(block_depth(p.args.k)) {
+      : p_(p), rows_(rows), panels_(panels) {
     const MatrixRef& a = p.args.a;
     const bool even = p.args.k % 2 == 0;  // and so is every block
     direct_ = !a.transposed &&
@@ -113,8 +119,8 @@ class RowsOfA {
                                               : p.dot() && a.dtype == DType::bf16 && even);
     if (direct_) return;
     columns_ = a.transposed || p.args.compute == Compute::f32;
-    const std::int64_t padded = div_up(std::min(block_, p.args.k), 2) * 2;
-    strip_bytes_ = (columns_ ? kMaxTileRows : p.kernels.mr) * padded * 4 + kPadding;
+    const std::int64_t padded = div_up(p.block, 2) * 2 * (p.dot() ? 2 : 4);
+    strip_bytes_ = (columns_ ? kMaxTileRows : p.kernels.mr) * padded + kPadding;
     const std::int64_t bytes = kMaxStrips * strip_bytes_;
     std::byte* space = workspaces().a.reserve(2 * bytes);
     now_.space = space;
@@ -192,7 +198,7 @@ class RowsOfA {
 
   void set(Group& g, std::int64_t k0, std::int64_t row) const {
     g.k0 = k0;
-    g.depth = std::min(block_, p_.args.k - k0);
+    g.depth = std::min(p_.block, p_.args.k - k0);
     g.row = row;
     g.rows = g.depth > 0 ? std::min(max_rows(), rows_.end - row) : 0;
     g.packed = 0;
@@ -250,7 +256,7 @@ class RowsOfA {
 
   const Product& p_;
   Span rows_;
-  std::int64_t panels_, block_;
+  std::int64_t panels_;
   bool direct_ = false, columns_ = false;
   std::ptrdiff_t strip_bytes_ = 0;
   Group now_, next_;
@@ -299,7 +305,7 @@ const std::byte* panels_of_b(const Product& p, std::int64_t k0, std::int64_t dep
 class SumsOfC {
  public:
   SumsOfC(const Product& p, Span rows, Span cols) : x_(p.args), rows_(rows), cols_(cols) {
-    if (x_.c_dtype == DType::f32 || x_.k <= block_depth(x_.k)) return;
+    if (x_.c_dtype == DType::f32 || x_.k <= p.block) return;
     kept_row_ = div_up(cols.size(), p.kernels.nr) * p.kernels.nr * 4;
     kept_ = workspaces().sums.reserve(rows.size() * kept_row_);
   }
@@ -337,7 +343,7 @@ class SumsOfC {
 void run_task(const Product& p, Span rows, Span cols) {
   const GemmArgs& x = p.args;
   const int mr = p.kernels.mr, nr = p.kernels.nr;
-  const std::int64_t block = block_depth(x.k);
+  const std::int64_t block = p.block;
   const auto multiply =
       p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_pairs : p.kernels.multiply_f32;
   const SumsOfC sums(p, rows, cols);
@@ -394,14 +400,16 @@ void run(const GemmArgs& x, const std::byte* packed) {
   const PanelFormat stored = packed_format(x.compute);
   const bool in_kernel = kernels.dot_pairs || (packed != nullptr && x.m <= kWidenInKernelRows);
   const PanelFormat format = in_kernel ? stored : PanelFormat::f32;
-  Product p{x, kernels, packed, format, stored, {}};
+  const std::int64_t step = multiplied_step(kernels, x.compute);
+  Product p{x, kernels, packed, format, stored, block_depth(x.k, step), {}};
   GemmShapeInfo info;
   info.m = x.m;
   info.n = x.n;
   info.k = x.k;
+  info.step = step;
   info.pack_b = packed == nullptr || stored != format;
   info.pack_a = x.compute == Compute::bf16 || x.a.transposed || x.a.dtype != DType::f32;
-  info.scratch = x.c_dtype == DType::bf16 && x.k > block_depth(x.k);
+  info.scratch = x.c_dtype == DType::bf16 && x.k > p.block;
   p.plan = plan_gemm(info, kernels, in_parallel() ? 1 : num_threads());
   const GemmPlan& plan = p.plan;
   const std::int64_t tasks = plan.row_tasks * plan.col_tasks;
@@ -456,7 +464,8 @@ PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute 
   packed.isa_ = isa();
   const GemmKernels& kernels = gemm_kernels(packed.isa_);
   const PanelFormat format = packed_format(compute);
-  const std::int64_t block = block_depth(k), panels = div_up(n, kernels.nr);
+  const std::int64_t block = block_depth(k, multiplied_step(kernels, compute));
+  const std::int64_t panels = div_up(n, kernels.nr);
   // Only the last block can have odd depth.
   packed.bytes_ = panels * panel_bytes(kernels, format, k);
   packed.panels_ = allocate(packed.bytes_);

@@ -76,10 +76,34 @@ HWY_INLINE void pack_rows(D d, PackPanels p, std::int64_t full_cols, Load load) 
   }
 }
 
+// bf16 to pairs needs no rounding: the halves of two rows are put side by side.
+template <typename D>
+std::int64_t pair_rows(D, const PackPanels& p, std::int64_t full_cols) {
+  const U32<D> du;
+  const hn::Rebind<std::uint16_t, D> d16;
+  const auto* data = static_cast<const std::uint16_t*>(p.from.data);
+  for (std::int64_t k = 0; k + 1 < p.depth; k += 2) {
+    const std::uint16_t* row = data + k * p.from.ld;
+    std::byte* panel = p.to + k / 2 * p.width * 4;
+    for (std::int64_t col = 0; col < full_cols; col += p.width, panel += p.panel_bytes) {
+      auto* to = reinterpret_cast<std::uint32_t*>(panel);
+      const std::int64_t stop = col + p.width < full_cols ? col + p.width : full_cols;
+      for (std::int64_t j = col; j < stop; j += kLanes<D>, to += kLanes<D>) {
+        const auto lower = hn::PromoteTo(du, hn::LoadU(d16, row + j));
+        const auto upper = hn::PromoteTo(du, hn::LoadU(d16, row + p.from.ld + j));
+        hn::Store(hn::Or(lower, hn::ShiftLeft<16>(upper)), du, to);
+      }
+    }
+  }
+  return p.depth / 2 * 2;
+}
+
 template <typename D>
 std::int64_t pack_straight(D d, const PackPanels& p, std::int64_t full_cols) {
+  const bool pairs = p.format == PanelFormat::bf16_pairs;
+  if (pairs && p.from.dtype == DType::bf16) return pair_rows(d, p, full_cols);
   const auto pack = [&](auto load) {
-    if (p.format == PanelFormat::bf16_pairs) {
+    if (pairs) {
       pack_rows<PanelFormat::bf16_pairs, true>(d, p, full_cols, load);
     } else if (p.round) {
       pack_rows<PanelFormat::f32, true>(d, p, full_cols, load);

@@ -39,9 +39,9 @@ double task_cost(const GemmShapeInfo& s, std::int64_t rows, std::int64_t cols) {
 
 GemmPlan plan_gemm(const GemmShapeInfo& s, const GemmKernels& kernels, int threads) {
   const std::int64_t panels = div_up(s.n, kernels.nr), strips = div_up(s.m, kernels.mr);
-  const std::int64_t depth = std::max<std::int64_t>(block_depth(s.k), 1);
+  const std::int64_t steps = div_up(block_depth(s.k, s.step), s.step);
   const std::int64_t max_panels =
-      std::max<std::int64_t>(block_b_bytes(s.pack_a) / (depth * kernels.nr * 4), 1);
+      std::max<std::int64_t>(block_b_bytes(s.pack_a) / (steps * kernels.nr * 4), 1);
   const std::int64_t min_col_tasks = div_up(panels, max_panels);
   const std::int64_t min_row_tasks = s.scratch ? div_up(s.m, kMaxScratchRows) : 1;
   GemmPlan best;

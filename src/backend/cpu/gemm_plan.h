@@ -8,27 +8,29 @@
 
 namespace stepstone::cpu {
 
-// Depth of the blocks of k. A strip of A, mr = 8 rows deep, stays in L1 while the panels of B
-// stream past it from L2: 8 × 768 f32 are 24 KiB, of 32 (Zen 4) or 48. Deeper blocks would save
-// passes over C, shallower ones would leave room that nothing needs.
-inline constexpr std::int64_t kMaxDepth = 768;
+// Steps of the blocks of k. A strip of A, mr = 8 rows of 768 units, stays near while the panels of B
+// stream past it from L2: 24 KiB, of an L1 of 32 (Zen 4) or 48. Deeper blocks would save passes over
+// C, shallower ones would leave room that nothing needs.
+inline constexpr std::int64_t kMaxSteps = 768;
 
-// Blocks of equal depth rather than full ones and a rest; a multiple of 16, one cache line of
-// transposed f32.
-constexpr std::int64_t block_depth(std::int64_t k) {
-  if (k <= kMaxDepth) return k;
-  const std::int64_t blocks = (k + kMaxDepth - 1) / kMaxDepth;
-  return ((k + blocks - 1) / blocks + 15) / 16 * 16;
+// Depth of the blocks of k, for `step` of k to a unit: blocks of equal depth rather than full ones
+// and a rest; a multiple of 16 steps, one cache line of transposed units.
+constexpr std::int64_t block_depth(std::int64_t k, std::int64_t step) {
+  const std::int64_t most = kMaxSteps * step, line = 16 * step;
+  if (k <= most) return k;
+  const std::int64_t blocks = (k + most - 1) / most;
+  return ((k + blocks - 1) / blocks + line - 1) / line * line;
 }
 
 // Rows of A that are packed at a time where it cannot be read in place. From a transposed A each k
 // gives one run of 64 elements, 4 lines, where a single strip would fetch half a line, and the
-// second half again later. Two groups of 64 × 768 f32 are 384 KiB of L2.
+// second half again later. Two groups of 64 × 768 units are 384 KiB of L2.
 inline constexpr std::int64_t kPackedRows = 64;
 static_assert(kPackedRows % kMaxTileRows == 0);
 
 struct GemmShapeInfo {
   std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t step = 1; // of k to a unit of the panels that are multiplied
   bool pack_b = false;   // B has to be packed as part of the product
   bool pack_a = false;   // strips of A have to be packed
   bool scratch = false;  // sums between blocks of k are kept outside C
