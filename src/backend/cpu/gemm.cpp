@@ -93,6 +93,12 @@ struct Product {
   GemmPlan plan;
 
   bool dot() const { return format == PanelFormat::bf16_pairs && kernels.dot_pairs; }
+  // An even k makes all blocks even, as pairs have to be.
+  bool reads_a_in_place() const {
+    if (args.a.transposed) return false;
+    if (args.compute == Compute::f32) return args.a.dtype == DType::f32;
+    return dot() && args.a.dtype == DType::bf16 && args.k % 2 == 0;
+  }
 };
 
 struct Span {
@@ -111,12 +117,8 @@ class RowsOfA {
  public:
   // `panels`: tiles per strip of rows.
   RowsOfA(const Product& p, Span rows, std::int64_t panels)
-      : p_(p), rows_(rows), panels_(panels) {
+      : p_(p), rows_(rows), panels_(panels), direct_(p.reads_a_in_place()) {
     const MatrixRef& a = p.args.a;
-    const bool even = p.args.k % 2 == 0;  // and so is every block
-    direct_ = !a.transposed &&
-              (p.args.compute == Compute::f32 ? a.dtype == DType::f32
-                                              : p.dot() && a.dtype == DType::bf16 && even);
     if (direct_) return;
     columns_ = a.transposed || p.args.compute == Compute::f32;
     const std::int64_t padded = div_up(p.block, 2) * 2 * (p.dot() ? 2 : 4);
@@ -126,6 +128,8 @@ class RowsOfA {
     now_.space = space;
     next_.space = space + bytes;
   }
+
+  bool direct() const { return direct_; }
 
   // Rows of a group at most: whole strips of mr.
   std::int64_t max_rows() const { return direct_ ? rows_.size() : kMaxStrips * p_.kernels.mr; }
@@ -257,7 +261,7 @@ class RowsOfA {
   const Product& p_;
   Span rows_;
   std::int64_t panels_;
-  bool direct_ = false, columns_ = false;
+  bool direct_, columns_ = false;
   std::ptrdiff_t strip_bytes_ = 0;
   Group now_, next_;
   // The next group is fetched in runs: kRunLines steps of k, `lines_` lines wide.
@@ -352,23 +356,29 @@ void run_task(const Product& p, Span rows, Span cols) {
     const std::int64_t depth = std::min(block, x.k - k0);
     const std::byte* panels = panels_of_b(p, k0, depth, cols.begin, cols.end);
     const std::int64_t bytes = panel_bytes(p.kernels, p.format, depth);
-    std::int64_t loaded = rows.begin;
-    for (std::int64_t i = rows.begin; i < rows.end; i += mr) {
-      if (i == loaded) {
-        a.load(k0, i);
-        loaded += a.max_rows();
-      }
+    const auto multiply_tile = [&](std::int64_t i, std::int64_t j) {
       Tile tile;
       tile.rows = static_cast<int>(std::min<std::int64_t>(mr, rows.end - i));
+      tile.cols = static_cast<int>(std::min<std::int64_t>(nr, cols.end - j));
       tile.steps = div_up(depth, step_length(p.format));
+      tile.b = panels + (j - cols.begin) / nr * bytes;
       a.place(i, tile);
-      for (std::int64_t j = cols.begin; j < cols.end; j += nr) {
-        tile.cols = static_cast<int>(std::min<std::int64_t>(nr, cols.end - j));
-        tile.b = panels + (j - cols.begin) / nr * bytes;
-        sums.place(i, j, k0 == 0, k0 + depth == x.k, tile);
-        a.look_ahead(tile);
-        multiply(tile);
-        a.tile_done();
+      sums.place(i, j, k0 == 0, k0 + depth == x.k, tile);
+      a.look_ahead(tile);
+      multiply(tile);
+      a.tile_done();
+    };
+    for (Span group{rows.begin, 0}; group.begin < rows.end; group.begin = group.end) {
+      group.end = std::min(group.begin + a.max_rows(), rows.end);
+      a.load(k0, group.begin);
+      if (a.direct()) {
+        for (std::int64_t i = group.begin; i < group.end; i += mr) {
+          for (std::int64_t j = cols.begin; j < cols.end; j += nr) multiply_tile(i, j);
+        }
+      } else {
+        for (std::int64_t j = cols.begin; j < cols.end; j += nr) {
+          for (std::int64_t i = group.begin; i < group.end; i += mr) multiply_tile(i, j);
+        }
       }
     }
   }
@@ -408,7 +418,7 @@ void run(const GemmArgs& x, const std::byte* packed) {
   info.k = x.k;
   info.step = step;
   info.pack_b = packed == nullptr || stored != format;
-  info.pack_a = x.compute == Compute::bf16 || x.a.transposed || x.a.dtype != DType::f32;
+  info.pack_a = !p.reads_a_in_place();
   info.scratch = x.c_dtype == DType::bf16 && x.k > p.block;
   p.plan = plan_gemm(info, kernels, in_parallel() ? 1 : num_threads());
   const GemmPlan& plan = p.plan;

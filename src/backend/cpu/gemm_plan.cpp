@@ -14,15 +14,17 @@ constexpr double kMultiplyAdd = 1.0 / 32;  // two FMAs of 16 lanes per cycle
 constexpr double kPackB = 0.35;            // per element, transposing, from beyond L2
 constexpr double kPackA = 0.15;            // per element, from L2
 constexpr double kReadB = 0.9;             // per packed element, from memory, while multiplying
+constexpr std::int64_t kStreamedB = 4 << 20;
 constexpr double kTask = 500;
 constexpr double kFork = 5000;  // waking the pool and the barrier behind it
 
-// What a task's block of B takes of L2; the rest is for A, C and the prefetchers. Strips of A are
-// packed in L2 too.
+// What a task's block of B takes. Rows of A in place stream past a block in L2, the rest of which
+// is for A, C and the prefetchers. Where A is packed, a group of its rows stays in L2 and the panels
+// of B stream past that, one by one from L3: the wider the task, the fewer times A is packed.
 std::int64_t block_b_bytes(bool pack_a) {
   static const std::int64_t l2 =
       std::clamp<std::int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), 512 << 10, 4 << 20);
-  return pack_a ? l2 / 8 * 5 : l2 / 4 * 3;
+  return pack_a ? kStreamedB : l2 / 4 * 3;
 }
 
 // Sums outside C are rows × cols f32 per thread: bounded to keep them in L2 and L3.
