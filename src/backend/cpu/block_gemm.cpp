@@ -3,13 +3,13 @@
 
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/block_panels.h"
+#include "backend/cpu/workspace.h"
+#include "core/div_up.h"
 #include "core/error.h"
 #include "core/threads.h"
 
 namespace stepstone::cpu {
 namespace {
-
-constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Rows of A that are walked for every panel of B: a strip of them fits L1, all of them L2 and L3.
 constexpr std::int64_t kBytesOfA = std::int64_t{4} << 20;
@@ -129,18 +129,12 @@ void finish(const GemmArgs& x, const float* sums, int nr, Span rows, std::int64_
 
 // Memory of one thread: a panel packed for one product, a panel expanded, and sums that do not fit
 // C as they are.
-struct Workspace {
-  std::shared_ptr<Storage> packed, expanded, sums;
+struct Workspaces {
+  Workspace packed, expanded, sums;
 };
-Workspace& workspace() {
-  thread_local Workspace mine;
+Workspaces& workspaces() {
+  thread_local Workspaces mine;
   return mine;
-}
-template <typename T>
-T* space(std::shared_ptr<Storage>& memory, std::int64_t count) {
-  const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
-  if (!memory || memory->bytes() < bytes) memory = allocate(bytes);
-  return static_cast<T*>(memory->data());
 }
 
 // A panel is read as it is stored by up to three tiles, the second and third from L2; more of them
@@ -164,7 +158,7 @@ const std::byte* panel_of(const Product& p, const BlockPiece& piece, std::int64_
     panel = piece.find(index);
   }
   if (panel == nullptr) {
-    auto* mine = space<std::byte>(workspace().packed, piece.panel_bytes());
+    auto* mine = workspaces().packed.reserve_array<std::byte>(piece.panel_bytes());
     piece.pack_to(index, mine);
     panel = mine;
   }
@@ -185,7 +179,7 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
     multiply = p.kernels.direct(piece.type());
   } else {
     const BlockFormat wide = widened(format);
-    auto* expanded = space<std::byte>(workspace().expanded, wide.panel_bytes(steps, nr));
+    auto* expanded = workspaces().expanded.reserve_array<std::byte>(wide.panel_bytes(steps, nr));
     p.kernels.expand(piece.type())(panel, steps, expanded);
     panel = expanded;
     format = wide;
@@ -196,7 +190,7 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
                      cols = std::min<std::int64_t>(nr, piece.columns() - in_piece);
   const bool in_place = cols == nr && x.bias == nullptr && x.c_dtype == DType::f32;
   float* sums = in_place ? static_cast<float*>(x.c) + rows.begin * x.ldc + col
-                         : space<float>(workspace().sums, (rows.end - rows.begin) * nr);
+                         : workspaces().sums.reserve_array<float>((rows.end - rows.begin) * nr);
   BlockTile tile;
   tile.codes = panel;
   tile.scales = panel + format.code_bytes(steps, nr);

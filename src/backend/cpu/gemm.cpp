@@ -1,13 +1,14 @@
 #include "backend/cpu/gemm.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/block_panels.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/gemm_plan.h"
+#include "backend/cpu/workspace.h"
+#include "core/div_up.h"
 #include "core/error.h"
 #include "core/storage.h"
 #include "core/threads.h"
@@ -24,34 +25,9 @@ struct PackedAccess {
 
 namespace {
 
-constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 // Products this short read bf16_pairs panels once and widen them in the kernel, at half the memory
 // traffic; taller ones widen a block once into f32 panels, which the FMAs then read undisturbed.
 constexpr std::int64_t kWidenInKernelRows = 16;
-
-// Memory of one thread that grows to the largest block asked for.
-class Workspace {
- public:
-  std::byte* reserve(std::size_t bytes) {
-    if (bytes > bytes_) {
-      data_.reset();
-      bytes_ = 0;
-      const std::size_t size = (bytes + 4095) / 4096 * 4096;
-      data_.reset(static_cast<std::byte*>(std::aligned_alloc(4096, size)));
-      require(data_ != nullptr, "gemm: out of memory for a workspace of {} bytes", size);
-      bytes_ = size;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
-  std::size_t bytes_ = 0;
-};
 
 struct Workspaces {
   Workspace b, a, sums;

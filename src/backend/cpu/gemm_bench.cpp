@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -19,11 +20,11 @@ constexpr Layer kGpt2Layers[] = {
     {"fc2", 3072, 768}, {"head", 768, 8192},
 };
 
-std::vector<std::byte> random_elements(std::int64_t count, DType dtype, std::uint64_t seed) {
+std::shared_ptr<Storage> random_elements(std::int64_t count, DType dtype, std::uint64_t seed) {
   Random random(seed);
-  std::vector<std::byte> bytes(count * size_of(dtype));
-  auto* floats = reinterpret_cast<float*>(bytes.data());
-  auto* halves = reinterpret_cast<bf16*>(bytes.data());
+  auto storage = allocate(count * size_of(dtype));
+  auto* floats = static_cast<float*>(storage->data());
+  auto* halves = static_cast<bf16*>(storage->data());
   for (std::int64_t i = 0; i < count; ++i) {
     const float value = random.uniform() - 0.5f;
     if (dtype == DType::bf16) {
@@ -32,7 +33,7 @@ std::vector<std::byte> random_elements(std::int64_t count, DType dtype, std::uin
       floats[i] = value;
     }
   }
-  return bytes;
+  return storage;
 }
 
 }  // namespace
@@ -53,7 +54,9 @@ GemmProblem::GemmProblem(const GemmShape& shape, Compute compute)
   const GemmArgs types = args();
   a_ = random_elements(shape.m * shape.k, types.a.dtype, 1);
   b_ = random_elements(shape.k * shape.n, types.b.dtype, 2);
-  c_.resize(shape.m * shape.n * size_of(types.c_dtype));
+  const std::size_t bytes = shape.m * shape.n * size_of(types.c_dtype);
+  c_ = allocate(bytes);
+  std::memset(c_->data(), 0, bytes);
 }
 
 GemmArgs GemmProblem::args() {
@@ -62,9 +65,9 @@ GemmArgs GemmProblem::args() {
   args.m = shape_.m;
   args.n = shape_.n;
   args.k = shape_.k;
-  args.a = {a_.data(), dtype, shape_.a_transposed ? shape_.m : shape_.k, shape_.a_transposed};
-  args.b = {b_.data(), dtype, shape_.b_transposed ? shape_.k : shape_.n, shape_.b_transposed};
-  args.c = c_.data();
+  args.a = {a_ ? a_->data() : nullptr, dtype, shape_.a_transposed ? shape_.m : shape_.k, shape_.a_transposed};
+  args.b = {b_ ? b_->data() : nullptr, dtype, shape_.b_transposed ? shape_.k : shape_.n, shape_.b_transposed};
+  args.c = c_ ? c_->data() : nullptr;
   args.c_dtype = shape_.accumulate ? DType::f32 : dtype;
   args.ldc = shape_.n;
   args.accumulate = shape_.accumulate;

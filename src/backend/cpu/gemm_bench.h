@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/cpu/gemm.h"
+#include "core/storage.h"
 
 namespace stepstone::cpu {
 
@@ -23,7 +25,7 @@ struct GemmShape {
 std::vector<GemmShape> gpt2_gemm_shapes(std::int64_t tokens = 1024);
 
 // A shape with operands of random numbers. f32: all f32. bf16: A and B bf16, C bf16 unless it
-// accumulates (weight gradients are f32).
+// accumulates (weight gradients are f32). Memory is what tensors get: huge pages where there are any.
 class GemmProblem {
  public:
   GemmProblem(const GemmShape& shape, Compute compute);
@@ -32,7 +34,7 @@ class GemmProblem {
  private:
   GemmShape shape_;
   Compute compute_;
-  std::vector<std::byte> a_, b_, c_;
+  std::shared_ptr<Storage> a_, b_, c_;
 };
 
 struct GemmBenchRow {

@@ -40,6 +40,11 @@ void pack_rest(const PackPanels& p, std::int64_t k_begin, std::int64_t col_begin
   }
 }
 
+// Into L2: what packing reads often lies in memory, in runs too short for the processor's own
+// prefetching (8 GB/s on one Zen 4 core; 13 with this, where a plain loop reads 23).
+inline void fetch(const void* from) { __builtin_prefetch(from, 0, 2); }
+inline constexpr std::int64_t kRowsAhead = 32;
+
 // Vectors of rows k and k + 1 of the matrix to the panel whose row k (k even) of units is at `to`.
 template <typename D>
 HWY_INLINE void put_two(D d, const PackPanels& p, float* to, hn::Vec<D> lower, hn::Vec<D> upper) {
@@ -58,19 +63,21 @@ HWY_INLINE void put_two(D d, const PackPanels& p, float* to, hn::Vec<D> lower, h
 
 // The source is read as it lies in memory, a row at a time, and all panels are written side by
 // side.
-template <PanelFormat kFormat, bool kRound, typename D, typename Load>
-HWY_INLINE void pack_rows(D d, PackPanels p, std::int64_t full_cols, Load load) {
+template <PanelFormat kFormat, bool kRound, typename D, typename T, typename Load>
+HWY_INLINE void pack_rows(D d, PackPanels p, std::int64_t full_cols, const T* data, Load load) {
   p.format = kFormat;
   p.round = kRound;
   const std::ptrdiff_t two_rows = (kFormat == PanelFormat::f32 ? 2 : 1) * p.width;
   for (std::int64_t k = 0; k + 1 < p.depth; k += 2) {
-    const std::int64_t at = k * p.from.ld;
+    const T* row = data + k * p.from.ld;
     std::byte* panel = p.to + k / 2 * two_rows * 4;
     for (std::int64_t col = 0; col < full_cols; col += p.width, panel += p.panel_bytes) {
       auto* to = reinterpret_cast<float*>(panel);
       const std::int64_t stop = col + p.width < full_cols ? col + p.width : full_cols;
       for (std::int64_t j = col; j < stop; j += kLanes<D>, to += kLanes<D>) {
-        put_two(d, p, to, load(at + j), load(at + p.from.ld + j));
+        fetch(row + kRowsAhead * p.from.ld + j);
+        fetch(row + (kRowsAhead + 1) * p.from.ld + j);
+        put_two(d, p, to, load(row + j), load(row + p.from.ld + j));
       }
     }
   }
@@ -89,6 +96,8 @@ std::int64_t pair_rows(D, const PackPanels& p, std::int64_t full_cols) {
       auto* to = reinterpret_cast<std::uint32_t*>(panel);
       const std::int64_t stop = col + p.width < full_cols ? col + p.width : full_cols;
       for (std::int64_t j = col; j < stop; j += kLanes<D>, to += kLanes<D>) {
+        fetch(row + kRowsAhead * p.from.ld + j);
+        fetch(row + (kRowsAhead + 1) * p.from.ld + j);
         const auto lower = hn::PromoteTo(du, hn::LoadU(d16, row + j));
         const auto upper = hn::PromoteTo(du, hn::LoadU(d16, row + p.from.ld + j));
         hn::Store(hn::Or(lower, hn::ShiftLeft<16>(upper)), du, to);
@@ -102,21 +111,20 @@ template <typename D>
 std::int64_t pack_straight(D d, const PackPanels& p, std::int64_t full_cols) {
   const bool pairs = p.format == PanelFormat::bf16_pairs;
   if (pairs && p.from.dtype == DType::bf16) return pair_rows(d, p, full_cols);
-  const auto pack = [&](auto load) {
+  const auto pack = [&](const auto* data, auto load) {
     if (pairs) {
-      pack_rows<PanelFormat::bf16_pairs, true>(d, p, full_cols, load);
+      pack_rows<PanelFormat::bf16_pairs, true>(d, p, full_cols, data, load);
     } else if (p.round) {
-      pack_rows<PanelFormat::f32, true>(d, p, full_cols, load);
+      pack_rows<PanelFormat::f32, true>(d, p, full_cols, data, load);
     } else {
-      pack_rows<PanelFormat::f32, false>(d, p, full_cols, load);
+      pack_rows<PanelFormat::f32, false>(d, p, full_cols, data, load);
     }
   };
   if (p.from.dtype == DType::f32) {
-    const auto* data = static_cast<const float*>(p.from.data);
-    pack([d, data](std::int64_t at) { return hn::LoadU(d, data + at); });
+    pack(static_cast<const float*>(p.from.data), [d](const float* x) { return hn::LoadU(d, x); });
   } else {
-    const auto* data = static_cast<const std::uint16_t*>(p.from.data);
-    pack([d, data](std::int64_t at) { return load_bf16(d, data + at); });
+    pack(static_cast<const std::uint16_t*>(p.from.data),
+         [d](const std::uint16_t* x) { return load_bf16(d, x); });
   }
   return p.depth / 2 * 2;
 }
@@ -168,7 +176,11 @@ std::int64_t pack_transposed(D d, const PackPanels& p, std::int64_t full_cols) {
   for (std::int64_t j = 0; j < full_cols; j += kLanes<D>) {
     float* to = unit<float>(p, 0, j);
     for (std::int64_t k = 0; k < whole; k += block) {
-      const auto four = transpose(du, data + j * stride + k * element, stride);
+      const std::byte* from = data + j * stride + k * element;
+      if (k * element % 64 == 0) {
+        for (int i = 0; i < kLanes<D>; ++i) fetch(from + (kLanes<D> + i) * stride);
+      }
+      const auto four = transpose(du, from, stride);
       if (f32) {
         put_two(d, p, to, hn::BitCast(d, four.row[0]), hn::BitCast(d, four.row[1]));
         put_two(d, p, to + two_rows, hn::BitCast(d, four.row[2]), hn::BitCast(d, four.row[3]));

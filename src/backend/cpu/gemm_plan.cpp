@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "core/div_up.h"
+
 namespace stepstone::cpu {
 namespace {
-
-constexpr std::int64_t div_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Costs in cycles of an AVX-512 core, to weigh cuts against each other; only ratios matter.
 constexpr double kMultiplyAdd = 1.0 / 32;  // two FMAs of 16 lanes per cycle
