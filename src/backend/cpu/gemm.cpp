@@ -65,7 +65,7 @@ struct Product {
   const std::byte* packed;  // all panels of B, or null
   PanelFormat format;       // of the panels that the tiles read
   PanelFormat stored;       // of `packed`
-  std::int64_t block;  // depth of the blocks of k
+  std::int64_t block;       // depth of the blocks of k
   GemmPlan plan;
 
   bool dot() const { return format == PanelFormat::bf16_pairs && kernels.dot_pairs; }

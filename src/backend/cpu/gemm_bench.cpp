@@ -65,8 +65,10 @@ GemmArgs GemmProblem::args() {
   args.m = shape_.m;
   args.n = shape_.n;
   args.k = shape_.k;
-  args.a = {a_ ? a_->data() : nullptr, dtype, shape_.a_transposed ? shape_.m : shape_.k, shape_.a_transposed};
-  args.b = {b_ ? b_->data() : nullptr, dtype, shape_.b_transposed ? shape_.k : shape_.n, shape_.b_transposed};
+  args.a = {a_ ? a_->data() : nullptr, dtype, shape_.a_transposed ? shape_.m : shape_.k,
+            shape_.a_transposed};
+  args.b = {b_ ? b_->data() : nullptr, dtype, shape_.b_transposed ? shape_.k : shape_.n,
+            shape_.b_transposed};
   args.c = c_ ? c_->data() : nullptr;
   args.c_dtype = shape_.accumulate ? DType::f32 : dtype;
   args.ldc = shape_.n;

@@ -25,7 +25,8 @@ struct GemmShape {
 std::vector<GemmShape> gpt2_gemm_shapes(std::int64_t tokens = 1024);
 
 // A shape with operands of random numbers. f32: all f32. bf16: A and B bf16, C bf16 unless it
-// accumulates (weight gradients are f32). Memory is what tensors get: huge pages where there are any.
+// accumulates (weight gradients are f32). Memory is what tensors get: huge pages where there are
+// any.
 class GemmProblem {
  public:
   GemmProblem(const GemmShape& shape, Compute compute);

@@ -19,8 +19,9 @@ constexpr double kTask = 500;
 constexpr double kFork = 5000;  // waking the pool and the barrier behind it
 
 // What a task's block of B takes. Rows of A in place stream past a block in L2, the rest of which
-// is for A, C and the prefetchers. Where A is packed, a group of its rows stays in L2 and the panels
-// of B stream past that, one by one from L3: the wider the task, the fewer times A is packed.
+// is for A, C and the prefetchers. Where A is packed, a group of its rows stays in L2 and the
+// panels of B stream past that, one by one from L3: the wider the task, the fewer times A is
+// packed.
 std::int64_t block_b_bytes(bool pack_a) {
   static const std::int64_t l2 =
       std::clamp<std::int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), 512 << 10, 4 << 20);
