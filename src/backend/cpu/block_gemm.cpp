@@ -196,9 +196,9 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
   tile.scales = panel + format.code_bytes(steps, nr);
   tile.c_row = in_place ? x.ldc : nr;
   tile.steps = steps;
+  tile.ahead = next;
   if (!direct && next) {
     const std::int64_t tiles = div_up(rows.end - rows.begin, p.kernels.mr);
-    tile.ahead = next;
     tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
   }
   const std::int64_t most = direct ? p.kernels.rows : p.kernels.mr;
@@ -209,7 +209,7 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
         static_cast<int>(left >= most ? most : std::min<std::int64_t>(left, p.kernels.rows));
     tile.c = sums + (i - rows.begin) * tile.c_row;
     multiply(tile);
-    if (tile.ahead) tile.ahead += steps * tile.ahead_lines * 64;
+    if (!direct && next) tile.ahead += steps * tile.ahead_lines * 64;
   }
   if (!in_place) finish(x, sums, nr, rows, col, cols);
 }

@@ -32,7 +32,8 @@ struct BlockTile {
   int rows = 0;
   float* c = nullptr;
   std::ptrdiff_t c_row = 0;  // in elements
-  // What later tiles read of memory, fetched into L2 by a wide kernel: so many lines per step.
+  // The panel that comes behind this one, if it is known, to be fetched into L2: by a wide kernel
+  // so many lines per step, a tile after the other; by a direct one as far as it fetches ahead.
   const std::byte* ahead = nullptr;
   int ahead_lines = 0;
 };

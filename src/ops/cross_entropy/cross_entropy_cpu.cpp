@@ -52,6 +52,11 @@ static CrossEntropyRow cross_entropy_row(std::int64_t n, float* row, std::int32_
           n, [=](VecF32 v) HWY_ATTR { return hn::Mul(v, factor); }, row, row);
     }
     row[target] -= config.scale * slope;
+    // In place: a vector is written no further than those already read.
+    if (config.bf16_gradient) {
+      map(
+          n, [](VecF32 v) HWY_ATTR { return v; }, reinterpret_cast<bf16*>(row), row);
+    }
   }
   return {nll, nll + config.z_loss * lse * lse};
 }

@@ -11,6 +11,9 @@ struct CrossEntropyRows {
   float softcap = 0;  // logits are softcap * tanh(z / softcap) when above 0
   float z_loss = 0;
   float scale = 1;  // of the gradient
+  // The gradient is rounded to bf16, into the first half of each row's memory: a matrix of 2n to a
+  // row.
+  bool bf16_gradient = false;
 };
 
 // For each row i of z [rows, n] f32, whose target is in [0, n) or -1 (does not count):

@@ -13,12 +13,12 @@ namespace {
 constexpr std::string_view kInputs[] = {"x", "weight"};
 enum : int { kX, kWeight };
 
-// Tokens at a time: about 64 MiB of logits, but no fewer than 256 tokens, as each chunk's products
+// Tokens at a time: about 64 MiB of logits, but no fewer than 512 tokens, as each chunk's products
 // read the whole weight and update its whole gradient. The chunks are of one size, but for the
 // last.
 std::int64_t automatic_chunk(std::int64_t rows, std::int64_t vocabulary) {
   constexpr std::int64_t kLogits = (std::int64_t{64} << 20) / std::int64_t{sizeof(float)};
-  const std::int64_t most = std::max<std::int64_t>(256, kLogits / vocabulary);
+  const std::int64_t most = std::max<std::int64_t>(512, kLogits / vocabulary);
   const std::int64_t pieces = (rows + most - 1) / most;
   return (rows + pieces - 1) / pieces;
 }
@@ -92,22 +92,31 @@ void run_chunks(Work& work, DType compute, const HeadLossConfig& config) {
       std::min(rows, config.chunk > 0 ? config.chunk : automatic_chunk(rows, vocabulary));
   const bool gradient = work.dx.defined() || work.dweight.defined();
   const Tensor buffer = Tensor::empty({chunk, vocabulary}, DType::f32);
+  const bool bf16_gradient = compute == DType::bf16;  // what the products would round anyway
   for (std::int64_t begin = 0; begin < rows; begin += chunk) {
     const std::int64_t count = std::min(chunk, rows - begin);
     const auto at = static_cast<std::size_t>(begin), size = static_cast<std::size_t>(count);
     const Tensor x = work.x.slice(begin, begin + count);
     const Tensor z = buffer.slice(0, count);
     product(matrix(x), matrix(work.weight, true), d, z, compute);
-    cpu::cross_entropy_rows(
-        z, std::span(work.targets).subspan(at, size),
-        {.softcap = config.softcap, .z_loss = config.z_loss, .scale = config.scale}, gradient,
-        std::span(work.nll).subspan(at, size), std::span(work.loss).subspan(at, size));
+    cpu::cross_entropy_rows(z, std::span(work.targets).subspan(at, size),
+                            {.softcap = config.softcap,
+                             .z_loss = config.z_loss,
+                             .scale = config.scale,
+                             .bf16_gradient = bf16_gradient},
+                            gradient, std::span(work.nll).subspan(at, size),
+                            std::span(work.loss).subspan(at, size));
+    cpu::MatrixRef dz = matrix(z);
+    if (bf16_gradient) {
+      dz.dtype = DType::bf16;
+      dz.ld = 2 * vocabulary;
+    }
     if (work.dx.defined()) {
-      product(matrix(z), matrix(work.weight), vocabulary, work.dx.slice(begin, begin + count),
-              compute);
+      product(dz, matrix(work.weight), vocabulary, work.dx.slice(begin, begin + count), compute);
     }
     if (work.dweight.defined()) {
-      product(matrix(z, true), matrix(x), count, work.dweight, compute, begin > 0);
+      dz.transposed = true;
+      product(dz, matrix(x), count, work.dweight, compute, begin > 0);
     }
   }
 }
