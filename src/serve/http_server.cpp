@@ -187,9 +187,10 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
     if (!started_) return send(turn, {500, server_.error_body(500, "there is no answer")});
     push(turn, chunked_ ? "0\r\n\r\n" : "", true);
   }
+  // A client may have gone before the handler asks: reading its request takes a while.
   void on_gone(std::uint64_t turn, std::function<void()> callback) {
-    if (turn != turn_ || ended_) return;
-    if (closed_) return callback();
+    if (turn != turn_ || (ended_ && !too_late_)) return;
+    if (closed_ || too_late_) return callback();
     gone_ = std::move(callback);
   }
 
@@ -216,7 +217,7 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
   bool read_too_long_ = false;
   std::uint64_t turn_ = 0;  // number of the request being answered
   std::string unsent_;
-  bool started_ = false, ended_ = false;  // of the answer
+  bool started_ = false, ended_ = false, too_late_ = false;  // of the answer
   bool busy_ = false, closed_ = false, shook_hands_ = false;
   bool keep_alive_ = true, chunked_ = true, head_only_ = false;
   std::function<void()> gone_;
@@ -285,7 +286,6 @@ asio::awaitable<void> HttpServer::Impl::Connection::serve() {
     // The connection failed: it ends here, and nothing else does.
   }
   if (gone_) std::exchange(gone_, nullptr)();
-  ++turn_;
   limit_reading({});
   close();
   if (busy_) --server_.busy;
@@ -421,7 +421,7 @@ void HttpServer::Impl::Connection::begin(HttpRequest request) {
 
 asio::awaitable<void> HttpServer::Impl::Connection::answer(HttpRequest request) {
   ++turn_;
-  started_ = ended_ = false;
+  started_ = ended_ = too_late_ = false;
   unsent_.clear();
   begin(std::move(request));
   asio::co_spawn(server_.io, watch(turn_), asio::detached);
@@ -436,6 +436,7 @@ asio::awaitable<void> HttpServer::Impl::Connection::answer(HttpRequest request) 
     error_code error;
     co_await wake_.async_wait(into(error));
     if (error || closed_) continue;  // woken
+    too_late_ = true;
     if (gone_) std::exchange(gone_, nullptr)();
     if (started_) {
       close();

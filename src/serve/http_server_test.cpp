@@ -173,6 +173,41 @@ TEST_F(HttpServerTest, TellsWhenTheClientIsGone) {
   EXPECT_EQ(gone, 1);
 }
 
+TEST_F(HttpServerTest, TellsOfAClientThatWentBeforeItWasAsked) {
+  std::atomic<int> gone = 0;
+  std::atomic<bool> left = false;
+  start([&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+    while (!left) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(100ms);  // the server sees it
+    reply->on_gone([&] { ++gone; });
+  });
+  {
+    Client client(server->port());
+    client.send("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    std::this_thread::sleep_for(50ms);  // the request arrives
+  }
+  left = true;
+  for (int i = 0; gone == 0 && i < 200; ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(gone, 1);
+}
+
+TEST_F(HttpServerTest, NobodyIsGoneWhoGotAnAnswer) {
+  std::atomic<int> gone = 0;
+  start([&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+    reply->send({200, "whole"});
+    reply->on_gone([&] { ++gone; });
+  });
+  {
+    Client client(server->port());
+    client.send("POST / HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    EXPECT_THAT(client.read_all(), HasSubstr("whole"));
+  }
+  server->stop();
+  thread.join();
+  EXPECT_EQ(gone, 0);
+  thread = std::thread([] {});  // for TearDown
+}
+
 TEST_F(HttpServerTest, AReaderThatDoesNotReadIsCutOff) {
   options.max_unsent = 100000;
   std::atomic<bool> gone = false;
