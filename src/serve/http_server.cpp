@@ -329,7 +329,8 @@ asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
   parser.body_limit(o.max_body);
   error_code error;
   if (buffer_.size() == 0) {
-    stream_.lowest().expires_after(o.idle_time);
+    // Who has not asked anything yet gets the time of a head, not that of a kept connection.
+    stream_.lowest().expires_after(turn_ == 0 ? o.head_time : o.idle_time);
     const std::size_t n = co_await stream_.async_read_some(buffer_.prepare(4096), into(error));
     if (error) co_return false;
     buffer_.commit(n);
