@@ -3,6 +3,7 @@
 #include "serve/http_server.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
@@ -61,6 +62,22 @@ std::string head_of(const HttpResponse& response, bool keep_alive, bool chunked,
   return head;
 }
 
+// How many of `wanted` connections the process has descriptors for; raises its limit where it may.
+// Without one, a client would not even be refused: it would wait.
+std::size_t connections_within_limit(std::size_t wanted) {
+  constexpr rlim_t kOthers = 64;  // models, databases, logs
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  const rlim_t needed = wanted + kOthers;
+  if (limit.rlim_cur < needed) {
+    rlimit raised = limit;
+    raised.rlim_cur = std::min(needed, limit.rlim_max);
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  if (limit.rlim_cur >= needed) return wanted;
+  return limit.rlim_cur > kOthers ? limit.rlim_cur - kOthers : 1;
+}
+
 std::unique_ptr<asio::ssl::context> tls_of(const HttpOptions& options) {
   if (options.certificate_file.empty() && options.key_file.empty()) return nullptr;
   require<UsageError>(!options.certificate_file.empty() && !options.key_file.empty(),
@@ -102,6 +119,7 @@ class HttpServer::Impl {
         acceptor(io),
         drain_timer(io),
         workers(kWorkers) {
+    this->options.max_connections = connections_within_limit(this->options.max_connections);
     try {
       const tcp::endpoint where(asio::ip::make_address(this->options.host), this->options.port);
       acceptor.open(where.protocol());
