@@ -46,6 +46,9 @@ std::string_view http_reason(int status) {
 namespace {
 
 constexpr int kWorkers = 2;
+// The system would let it grow to megabytes: 600 clients that do not read took all memory that it
+// has for TCP, and others' connections suffered.
+constexpr int kSendBuffer = 256 << 10;
 
 // co_await f(…, into(error)) reports in `error` instead of throwing.
 auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
@@ -506,6 +509,7 @@ asio::awaitable<void> HttpServer::Impl::accept_all() {
       continue;
     }
     socket.set_option(tcp::no_delay(true), error);
+    socket.set_option(tcp::socket::send_buffer_size(kSendBuffer), error);
     if (connections.size() >= options.max_connections) {
       const HttpResponse full{
           503, error_body(503, "too many connections"), "application/json", {{"Retry-After", "1"}}};

@@ -1,4 +1,4 @@
-"""Slow clients, 300 at once or three times STEPSTONE_SLOW_CLIENTS: heads that trickle in, silence,
+"""Slow clients, 300 at once or three times STEPSTONE_SLOW_CLIENTS (at most 680): trickling heads, silence,
 and answers that are not taken. Each is closed at its deadline, and others are served meanwhile."""
 
 import asyncio
@@ -75,8 +75,11 @@ async def attack(server, before):
     start = time.monotonic()
     readers = [reader_of(port) for _ in range(EACH)]
     taking = asyncio.create_task(take_slowly(readers, WRITE_TIME + LATE))
-    await asyncio.sleep(1)
-    held = open_files(server.process)
+    for _ in range(50):
+        held = open_files(server.process)
+        if held >= before + 3 * EACH:
+            break
+        await asyncio.sleep(0.1)
     check(held >= before + 3 * EACH, f"{held} descriptors: not all are connected")
     status, answer = await asyncio.to_thread(server.post, TEXT, {"prompt": "x", "max_tokens": 50})
     check(status == 200 and answer["choices"][0]["text"], "a request among slow ones")
