@@ -48,7 +48,8 @@ class ScratchMount {
 // Writes without any care, as the tests' own hand does.
 void put(const std::filesystem::path& path, const std::string& text);
 
-// "" when `call` throws FormatError for `field`, otherwise what happened instead.
+// "" when `call` throws FormatError for `field` within a second and 64 MiB more of memory,
+// otherwise what happened instead.
 std::string format_error_mismatch(const std::function<void()>& call, const std::string& field);
 
 // Runs `call`, which must throw an E, and returns the message.

@@ -1,7 +1,9 @@
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <vector>
 
@@ -61,12 +63,32 @@ void put(const fs::path& path, const std::string& text) {
   if (!stream) throw IoError("write", path.string(), EIO);
 }
 
+namespace {
+
+// The most memory that this process has had.
+std::int64_t peak_mib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
+}
+
+}  // namespace
+
 std::string format_error_mismatch(const std::function<void()>& call, const std::string& field) {
+  const std::int64_t before = peak_mib();
+  const auto start = std::chrono::steady_clock::now();
   try {
     call();
   } catch (const FormatError& error) {
-    if (error.field() == field) return "";
-    return fmt::format("field '{}', expected '{}': {}", error.field(), field, error.what());
+    if (error.field() != field) {
+      return fmt::format("field '{}', expected '{}': {}", error.field(), field, error.what());
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (took.count() > 1) return fmt::format("refused after {:.1f} s", took.count());
+#if !defined(__SANITIZE_ADDRESS__)  // it keeps what was freed
+    if (peak_mib() - before > 64) return fmt::format("refused for {} MiB", peak_mib() - before);
+#endif
+    return "";
   } catch (const std::exception& error) {
     return fmt::format("another error, expected field '{}': {}", field, error.what());
   }

@@ -3,6 +3,7 @@
 #include "serve/http_server.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
@@ -45,6 +46,9 @@ std::string_view http_reason(int status) {
 namespace {
 
 constexpr int kWorkers = 2;
+// The system would let it grow to megabytes: 600 clients that do not read took all memory that it
+// has for TCP, and others' connections suffered.
+constexpr int kSendBuffer = 256 << 10;
 
 // co_await f(…, into(error)) reports in `error` instead of throwing.
 auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
@@ -59,6 +63,22 @@ std::string head_of(const HttpResponse& response, bool keep_alive, bool chunked,
   if (chunked) head += "Transfer-Encoding: chunked\r\n";
   head += keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return head;
+}
+
+// How many of `wanted` connections the process has descriptors for; raises its limit where it may.
+// Without one, a client would not even be refused: it would wait.
+std::size_t connections_within_limit(std::size_t wanted) {
+  constexpr rlim_t kOthers = 64;  // models, databases, logs
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  const rlim_t needed = wanted + kOthers;
+  if (limit.rlim_cur < needed) {
+    rlimit raised = limit;
+    raised.rlim_cur = std::min(needed, limit.rlim_max);
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  if (limit.rlim_cur >= needed) return wanted;
+  return limit.rlim_cur > kOthers ? limit.rlim_cur - kOthers : 1;
 }
 
 std::unique_ptr<asio::ssl::context> tls_of(const HttpOptions& options) {
@@ -102,6 +122,7 @@ class HttpServer::Impl {
         acceptor(io),
         drain_timer(io),
         workers(kWorkers) {
+    this->options.max_connections = connections_within_limit(this->options.max_connections);
     try {
       const tcp::endpoint where(asio::ip::make_address(this->options.host), this->options.port);
       acceptor.open(where.protocol());
@@ -187,9 +208,10 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
     if (!started_) return send(turn, {500, server_.error_body(500, "there is no answer")});
     push(turn, chunked_ ? "0\r\n\r\n" : "", true);
   }
+  // A client may have gone before the handler asks: reading its request takes a while.
   void on_gone(std::uint64_t turn, std::function<void()> callback) {
-    if (turn != turn_ || ended_) return;
-    if (closed_) return callback();
+    if (turn != turn_ || (ended_ && !too_late_)) return;
+    if (closed_ || too_late_) return callback();
     gone_ = std::move(callback);
   }
 
@@ -216,7 +238,7 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
   bool read_too_long_ = false;
   std::uint64_t turn_ = 0;  // number of the request being answered
   std::string unsent_;
-  bool started_ = false, ended_ = false;  // of the answer
+  bool started_ = false, ended_ = false, too_late_ = false;  // of the answer
   bool busy_ = false, closed_ = false, shook_hands_ = false;
   bool keep_alive_ = true, chunked_ = true, head_only_ = false;
   std::function<void()> gone_;
@@ -285,7 +307,6 @@ asio::awaitable<void> HttpServer::Impl::Connection::serve() {
     // The connection failed: it ends here, and nothing else does.
   }
   if (gone_) std::exchange(gone_, nullptr)();
-  ++turn_;
   limit_reading({});
   close();
   if (busy_) --server_.busy;
@@ -329,7 +350,8 @@ asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
   parser.body_limit(o.max_body);
   error_code error;
   if (buffer_.size() == 0) {
-    stream_.lowest().expires_after(o.idle_time);
+    // Who has not asked anything yet gets the time of a head, not that of a kept connection.
+    stream_.lowest().expires_after(turn_ == 0 ? o.head_time : o.idle_time);
     const std::size_t n = co_await stream_.async_read_some(buffer_.prepare(4096), into(error));
     if (error) co_return false;
     buffer_.commit(n);
@@ -421,7 +443,7 @@ void HttpServer::Impl::Connection::begin(HttpRequest request) {
 
 asio::awaitable<void> HttpServer::Impl::Connection::answer(HttpRequest request) {
   ++turn_;
-  started_ = ended_ = false;
+  started_ = ended_ = too_late_ = false;
   unsent_.clear();
   begin(std::move(request));
   asio::co_spawn(server_.io, watch(turn_), asio::detached);
@@ -436,6 +458,7 @@ asio::awaitable<void> HttpServer::Impl::Connection::answer(HttpRequest request) 
     error_code error;
     co_await wake_.async_wait(into(error));
     if (error || closed_) continue;  // woken
+    too_late_ = true;
     if (gone_) std::exchange(gone_, nullptr)();
     if (started_) {
       close();
@@ -486,6 +509,7 @@ asio::awaitable<void> HttpServer::Impl::accept_all() {
       continue;
     }
     socket.set_option(tcp::no_delay(true), error);
+    socket.set_option(tcp::socket::send_buffer_size(kSendBuffer), error);
     if (connections.size() >= options.max_connections) {
       const HttpResponse full{
           503, error_body(503, "too many connections"), "application/json", {{"Retry-After", "1"}}};

@@ -21,7 +21,7 @@ struct HttpOptions {
   std::size_t max_head = 16 << 10;
   std::size_t max_headers = 100;
   std::size_t max_body = 16 << 20;
-  std::size_t max_connections = 2048;
+  std::size_t max_connections = 2048;             // fewer where descriptors are scarce
   std::size_t max_unsent = 1 << 20;               // bytes that a slow reader may leave waiting
   std::chrono::milliseconds idle_time{75000};     // between requests
   std::chrono::milliseconds head_time{10000};     // for all of a request's head
@@ -69,7 +69,8 @@ using HttpErrorBody = std::function<std::string(int status, std::string_view mes
 
 class HttpServer {
  public:
-  // Binds and listens. Throws IoError, UsageError for a certificate or key that cannot be used.
+  // Binds and listens; raises the process's soft limit of descriptors as far as its connections
+  // need it. Throws IoError, UsageError for a certificate or key that cannot be used.
   HttpServer(HttpOptions options, HttpHandler handler, HttpErrorBody error_body);
   ~HttpServer();
 

@@ -133,6 +133,62 @@ TEST_F(HttpServerTest, AHeadThatTricklesInIsCutOff) {
   trickle.join();
 }
 
+TEST_F(HttpServerTest, ASilentClientIsCutOff) {
+  options.head_time = 300ms;
+  start(echo);
+  const Client silent(server->port());
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(silent.read_all(), "");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  // Who has asked something may be silent for longer.
+  const Client kept(server->port());
+  kept.send("GET /a HTTP/1.1\r\n\r\n");
+  kept.read_to("]");
+  std::this_thread::sleep_for(600ms);
+  kept.send("GET /b HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(kept.read_to("]"), HasSubstr("GET /b? []"));
+}
+
+TEST_F(HttpServerTest, ABodyThatTricklesInIsCutOff) {
+  options.body_time = 300ms;
+  start(echo);
+  Client slow(server->port());
+  const auto begin = std::chrono::steady_clock::now();
+  slow.send("POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n");
+  std::thread trickle([&] {
+    for (int i = 0; i < 8; ++i) {
+      slow.send("x");
+      std::this_thread::sleep_for(100ms);
+    }
+  });
+  EXPECT_THAT(slow.read_all(), StartsWith("HTTP/1.1 408"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  trickle.join();
+}
+
+TEST_F(HttpServerTest, ConnectionsBeyondTheMostAreToldSo) {
+  options.max_connections = 3;
+  start(echo);
+  std::vector<std::unique_ptr<Client>> kept;
+  for (int i = 0; i < 3; ++i) {
+    kept.push_back(std::make_unique<Client>(server->port()));
+    kept.back()->send("GET / HTTP/1.1\r\n\r\n");
+    EXPECT_THAT(kept.back()->read_to("]"), StartsWith("HTTP/1.1 200"));
+  }
+  const std::string full = Client(server->port()).read_all();
+  EXPECT_THAT(full, StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(full, HasSubstr("Retry-After: 1\r\n"));
+  EXPECT_THAT(full, HasSubstr("too many connections"));
+  kept.pop_back();
+  std::string answer;
+  for (int i = 0; i < 200 && !answer.starts_with("HTTP/1.1 200"); ++i) {
+    const Client next(server->port());
+    next.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    answer = next.read_all();
+  }
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+}
+
 TEST_F(HttpServerTest, LimitsHeadAndBody) {
   options.max_head = 2000;
   options.max_headers = 10;
@@ -173,6 +229,41 @@ TEST_F(HttpServerTest, TellsWhenTheClientIsGone) {
   EXPECT_EQ(gone, 1);
 }
 
+TEST_F(HttpServerTest, TellsOfAClientThatWentBeforeItWasAsked) {
+  std::atomic<int> gone = 0;
+  std::atomic<bool> left = false;
+  start([&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+    while (!left) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(100ms);  // the server sees it
+    reply->on_gone([&] { ++gone; });
+  });
+  {
+    Client client(server->port());
+    client.send("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    std::this_thread::sleep_for(50ms);  // the request arrives
+  }
+  left = true;
+  for (int i = 0; gone == 0 && i < 200; ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(gone, 1);
+}
+
+TEST_F(HttpServerTest, NobodyIsGoneWhoGotAnAnswer) {
+  std::atomic<int> gone = 0;
+  start([&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+    reply->send({200, "whole"});
+    reply->on_gone([&] { ++gone; });
+  });
+  {
+    Client client(server->port());
+    client.send("POST / HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    EXPECT_THAT(client.read_all(), HasSubstr("whole"));
+  }
+  server->stop();
+  thread.join();
+  EXPECT_EQ(gone, 0);
+  thread = std::thread([] {});  // for TearDown
+}
+
 TEST_F(HttpServerTest, AReaderThatDoesNotReadIsCutOff) {
   options.max_unsent = 100000;
   std::atomic<bool> gone = false;
@@ -185,6 +276,25 @@ TEST_F(HttpServerTest, AReaderThatDoesNotReadIsCutOff) {
   Client client(server->port(), 4096);
   client.send("GET / HTTP/1.1\r\n\r\n");
   for (int i = 0; !gone && i < 400; ++i) std::this_thread::sleep_for(5ms);
+  EXPECT_TRUE(gone);
+}
+
+TEST_F(HttpServerTest, AReaderThatReadsTooSlowlyIsCutOff) {
+  options.write_time = 300ms;
+  options.max_unsent = std::size_t{1} << 30;
+  std::atomic<bool> gone = false;
+  start([&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+    reply->on_gone([&] { gone = true; });
+    kept.push_back(reply);
+    reply->start({200, "", "text/plain"});
+    reply->write(std::string(std::size_t{32} << 20, 'x'));
+  });
+  const Client client(server->port(), 4096);
+  client.send("GET / HTTP/1.1\r\n\r\n");
+  for (int i = 0; !gone && i < 100; ++i) {
+    client.read_to("x");  // 4 KiB at most
+    std::this_thread::sleep_for(50ms);
+  }
   EXPECT_TRUE(gone);
 }
 

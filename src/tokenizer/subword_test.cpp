@@ -150,7 +150,11 @@ TEST(Subword, TextSpellsNoControlToken) {
 }
 
 TEST(Subword, TenMegabytesOfOneCharacterTakeNoQuadraticTime) {
+#if defined(__SANITIZE_ADDRESS__)
+  const std::string same(1'000'000, 'a');
+#else
   const std::string same(10'000'000, 'a');
+#endif
   std::string spaceless;
   std::mt19937 random(1);
   while (spaceless.size() < same.size()) spaceless += "thandbe"[random() % 7];
@@ -159,13 +163,19 @@ TEST(Subword, TenMegabytesOfOneCharacterTakeNoQuadraticTime) {
     const auto start = std::chrono::steady_clock::now();
     EXPECT_FALSE(tokenizer.encode(text).empty());
     const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-    // The aim is 2 s, not met by every kind (docs/decisions/tokenizer.md); quadratic time is hours.
-    EXPECT_LT(wall.count(), 30) << name;
+    // The aim is 2 s: here 0.2 to 1.6 s. More is for a busy machine; quadratic time is hours.
+    EXPECT_LT(wall.count(), 6) << name;
   };
-  for (const char* name : {"llama", "unigram", "bert"}) {
-    const Tokenizer tokenizer = load_text(golden()["tokenizers"][name]["tokenizer"].dump());
+  for (const auto& [name, one] : golden()["tokenizers"].items()) {
+    const Tokenizer tokenizer = load_text(one["tokenizer"].dump());
     expect_quick(tokenizer, same, name);
-    expect_quick(tokenizer, spaceless, std::string(name) + " spaceless");
+    if (name == "llama" || name == "unigram" || name == "bert") {
+      expect_quick(tokenizer, spaceless, name + " spaceless");
+    }
+  }
+  for (const auto& [name, one] : golden()["sentencepiece"].items()) {
+    expect_quick(load_text(from_base64(one["model"]), "tokenizer.model"), same,
+                 "SentencePiece " + name);
   }
 }
 

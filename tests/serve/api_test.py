@@ -6,6 +6,7 @@ import math
 import re
 import struct
 import sys
+from pathlib import Path
 
 from harness import Server, check, finish
 
@@ -366,21 +367,60 @@ def test_refusals(server):
     return len(bad)
 
 
+def routes():
+    """Method, path and access of every route that the service has."""
+    source = (Path(__file__).parents[2] / "src" / "serve" / "service.cpp").read_text()
+    table = re.search(r"kRoutes\[\] = \{\n(.*?)\n\};", source, re.S)[1]
+    found = re.findall(r'\{"([A-Z]+)", "(/[^"]*)", Route::(\w+),', table)
+    check(len(found) == table.count("&Service::") > 20, "routes in service.cpp that are not understood")
+    return [(method, path.replace("*", "1"), access) for method, path, access in found]
+
+
 def test_keys():
-    routes = [("GET", "/metrics"), ("GET", "/v1/models"), ("POST", CHAT), ("POST", TEXT),
-              ("POST", "/v1/embeddings"), ("POST", "/tokenize"), ("POST", "/detokenize"),
-              ("POST", "/apply-template"), ("GET", "/nothing"), ("POST", "//v1/models"),
-              ("GET", "/health/../v1/models")]
+    """Without its key nothing but /health and the page's files is answered, however it is asked."""
+    wrong = [{}, {"Authorization": "Bearer secre"}, {"Authorization": "Bearer secrets"},
+             {"Authorization": "Bearer "}, {"Authorization": "secret"}, {"Authorization": "Basic secret"},
+             {"Authorization": "Bearer secret other"}, {"x-api-key": "x"}, {"x-api-key": ""},
+             {"Authorization": "Bearer x", "x-api-key": "secret"}, {"Cookie": "key=secret"}]
+    wrong += [{"Host": host} for host in ("evil.example", "localhost/health", "localhost/v1/health?",
+                                          "127.0.0.1:80/health#", "/health", "[::1]", "localhost@health", "")]
+    wrong += [{name: "/health"} for name in ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Uri",
+                                             "X-HTTP-Method-Override", "Referer")]
+    wrong += [{"X-Forwarded-For": "127.0.0.1"}, {"X-Forwarded-Host": "localhost"}]
+    disguises = ("{}/", "/{}", "{}?/health", "{}%3f", "{};/health", "/health/..{}", "/health{}", "/.{}",
+                 "http://localhost/health{}", "{}#/health", "/style.css/..{}")
+    every = routes()
+    files = [path for method, path, access in every if access == "open"]
+    check(files == ["/health"], f"open to all: {files}")
+    count = 0
+
+    def refused(method, path, headers):
+        nonlocal count
+        status, answer_headers, text = server.ask(method, path, "{}", headers)
+        check(status == 401 and answer_headers.get("WWW-Authenticate") == "Bearer" and
+              (method == "HEAD" or json.loads(text)["error"]["type"] == "authentication_error"),
+              f"{method} {path} {headers}: {status} {text[:100]}")
+        count += 1
+
     with Server("--api-key", "secret", "--api-key", "other") as server:
-        for method, path in routes:
-            for headers in ({}, {"Authorization": "Bearer secre"}, {"Authorization": "Bearer secrets"},
-                            {"Authorization": "Bearer "}, {"Authorization": "secret"}, {"x-api-key": "x"},
-                            {"Host": "localhost/v1/health"}):
-                check(server.ask(method, path, "{}", headers)[0] == 401, f"{method} {path} {headers}")
-        for path in ("/health", "/"):
+        for method, path, access in every:
+            if access == "open":
+                continue
+            for headers in wrong:
+                refused(method, path, headers)
+            for other in {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND"} - {method}:
+                refused(other, path, {})
+            for disguise in disguises:
+                refused(method, disguise.format(path), {})
+            check(server.ask(method, path, "{}", {"Authorization": "Bearer secret"})[0] != 401, f"{path} with its key")
+        for path in ("/nothing", "/.git/config", "/api.js/", "/../style.css"):
+            refused("GET", path, {})
+        web = Path(__file__).parents[2] / "src" / "serve" / "web"
+        for path in ("/health", "/", "/runs", *(f"/{file.name}" for file in web.iterdir() if file.suffix != ".html")):
             check(server.ask("GET", path)[0] == 200, path)
         for headers in ({"Authorization": "Bearer secret"}, {"x-api-key": "other"}):
             check(server.ask("GET", "/v1/models", headers=headers)[0] == 200, f"{headers}")
+    return len(every), count
 
 
 def main():
@@ -393,8 +433,8 @@ def main():
         test_tools(server)
         refused = test_refusals(server)
         check(server.get("/health")[0] == 200, "the server lives")
-    test_keys()
-    finish(f"all routes answered; {refused} bad requests refused")
+    every, keyless = test_keys()
+    finish(f"all {every} routes answered; {refused} bad requests refused, {keyless} without a key")
 
 
 if __name__ == "__main__":

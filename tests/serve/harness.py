@@ -4,6 +4,7 @@ Only Python's own library is used; arguments of every test: PROGRAM MODEL-FOLDER
 
 import http.client
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -101,3 +102,58 @@ class Server:
             if line.startswith(name + "{") and "finished_reason" not in line:
                 return float(line.split()[-1])
         raise KeyError(name)
+
+
+class HealthPoll:
+    """Asks /health without a pause longer than 3 ms from a process of its own, so that the test's
+    own work does not count. Afterwards `times` are the milliseconds of each answer, sorted."""
+
+    def __init__(self, port):
+        self.count = multiprocessing.Value("i", 0)
+        self.ours, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=self.run, args=(port, theirs))
+
+    def __enter__(self):
+        self.process.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ours.send("stop")
+        self.times, others = self.ours.recv()
+        self.times.sort()
+        self.process.join()
+        check(not others, f"/health answered otherwise: {others[:5]}")
+
+    def run(self, port, pipe):
+        times, others = [], []
+        while not pipe.poll(0.003):
+            start = time.monotonic()
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            try:
+                connection.request("GET", "/health")
+                status = connection.getresponse().status
+                if status != 200:
+                    others.append(status)
+            except (OSError, http.client.HTTPException) as problem:
+                others.append(repr(problem))
+            connection.close()
+            times.append(1000 * (time.monotonic() - start))
+            with self.count.get_lock():
+                self.count.value += 1
+        pipe.send((times, others))
+
+    def percentile(self, share):
+        return self.times[min(int(len(self.times) * share), len(self.times) - 1)]
+
+    def __str__(self):
+        return (f"{len(self.times)} times /health: median {self.percentile(0.5):.0f} ms, "
+                f"p99 {self.percentile(0.99):.0f} ms, at most {self.times[-1]:.0f} ms")
+
+
+def open_files(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def resident_kib(process):
+    with open(f"/proc/{process.pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
