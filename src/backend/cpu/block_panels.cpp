@@ -1,7 +1,11 @@
 #include "backend/cpu/block_panels.h"
 
+#include <hwy/highway.h>
+
+#include <array>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/threads.h"
@@ -42,11 +46,47 @@ class Column {
 
   // Entry `row` of rows of nr, in rows of T, that begin `bytes` after the scales of the panel.
   template <typename T>
-  void scale(std::int64_t bytes, std::int64_t row, T value) {
+  void scale(std::int64_t bytes, std::int64_t row, T value) const {
     std::memcpy(scales_ + bytes + (row * nr_ + j_) * std::ptrdiff_t(sizeof value), &value,
                 sizeof value);
   }
   std::int64_t rows(std::int64_t count) const { return count * nr_; }
+
+  // The column `count` further on.
+  Column after(std::int64_t count) const {
+    Column moved = *this;
+    moved.j_ += count;
+    return moved;
+  }
+
+  // This column and the three behind it at `step` from 32 signed bytes each, transposed in
+  // registers: a quarter of the stores.
+  void four_of_bytes(std::int64_t step, const std::array<const std::int8_t*, 4>& from) const {
+    namespace hn = hwy::HWY_NAMESPACE;
+    const hn::CappedTag<std::uint32_t, 4> d;
+    const hn::CappedTag<std::uint64_t, 2> d64;
+    const auto flip = hn::Set(d, 0x80808080u);  // q + 128
+    auto* to = reinterpret_cast<std::uint32_t*>(codes_) + step * 8 * nr_ + j_;
+    for (int half = 0; half < 2; ++half) {
+      const auto load = [&](std::size_t c) {
+        return hn::Xor(hn::LoadU(d, reinterpret_cast<const std::uint32_t*>(from[c]) + 4 * half),
+                       flip);
+      };
+      const auto c0 = load(0), c1 = load(1), c2 = load(2), c3 = load(3);
+      const auto lower01 = hn::BitCast(d64, hn::InterleaveLower(d, c0, c1));
+      const auto lower23 = hn::BitCast(d64, hn::InterleaveLower(d, c2, c3));
+      const auto upper01 = hn::BitCast(d64, hn::InterleaveUpper(d, c0, c1));
+      const auto upper23 = hn::BitCast(d64, hn::InterleaveUpper(d, c2, c3));
+      const auto put_units = [&](auto units) {
+        hn::StoreU(hn::BitCast(d, units), d, to);
+        to += nr_;
+      };
+      put_units(hn::InterleaveLower(d64, lower01, lower23));
+      put_units(hn::InterleaveUpper(d64, lower01, lower23));
+      put_units(hn::InterleaveLower(d64, upper01, upper23));
+      put_units(hn::InterleaveUpper(d64, upper01, upper23));
+    }
+  }
 
  private:
   void put(std::byte* to, int chunk, std::uint32_t unit) const {
@@ -214,16 +254,44 @@ void put(Column& c, std::int64_t i, const BlockQ6_K& b) {
   for (int s = 0; s < 16; ++s) c.scale(at + c.rows(2), s, b.scales[s]);
 }
 
-// Blocks `begin` to `end` of a row. A copy of the column stays in registers whatever is written.
+// Rows that become neighbouring columns.
+struct Rows {
+  std::array<const std::byte*, 4> at;
+  int count;
+};
+
 template <typename Block>
-void put_blocks(Column column, std::int64_t begin, std::int64_t end, const std::byte* row) {
-  for (std::int64_t i = begin; i < end; ++i) {
-    // Not copied: reading a copy back in wider pieces than it was written waits for the store.
-    put(column, i, *reinterpret_cast<const Block*>(row + i * std::ptrdiff_t(sizeof(Block))));
+const Block& block(const std::byte* row, std::int64_t i) {
+  // Not copied: reading a copy back in wider pieces than it was written waits for the store.
+  return *reinterpret_cast<const Block*>(row + i * std::ptrdiff_t(sizeof(Block)));
+}
+
+// Blocks `begin` to `end` of the rows, from `column` on.
+template <typename Block>
+void put_blocks(const Column& column, std::int64_t begin, std::int64_t end, const Rows& rows) {
+  if constexpr (std::is_same_v<Block, BlockQ8_0>) {
+    if (rows.count == 4) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        std::array<const std::int8_t*, 4> codes;
+        for (std::size_t c = 0; c < 4; ++c) {
+          const BlockQ8_0& b = block<BlockQ8_0>(rows.at[c], i);
+          codes[c] = b.qs;
+          column.after(static_cast<std::int64_t>(c)).scale(0, i, b.d);
+        }
+        column.four_of_bytes(i, codes);
+      }
+      return;
+    }
+  }
+  for (int c = 0; c < rows.count; ++c) {
+    Column one = column.after(c);  // a copy of its own stays in registers whatever is written
+    for (std::int64_t i = begin; i < end; ++i) {
+      put(one, i, block<Block>(rows.at[static_cast<std::size_t>(c)], i));
+    }
   }
 }
 
-using PutBlocks = void (*)(Column, std::int64_t, std::int64_t, const std::byte*);
+using PutBlocks = void (*)(const Column&, std::int64_t, std::int64_t, const Rows&);
 
 PutBlocks put_blocks_of(BlockType type) {
   switch (type) {
@@ -290,15 +358,19 @@ void BlockPiece::pack_to(std::int64_t i, std::byte* panel) const {
   const std::int64_t group = kSuperSteps * kStep / info.elements;
   for (std::int64_t first = 0; first < blocks; first += group) {
     const std::int64_t last = std::min(first + group, blocks);
-    for (std::int64_t j = begin; j < end; ++j) {
-      const std::int64_t at = order_.empty() ? j : order_[static_cast<std::size_t>(j)];
-      const std::byte* row = rows_.blocks.data() + at * blocks * block_bytes;
-      for (std::int64_t line = last; line < std::min(last + group, blocks);
-           line += 64 / block_bytes + 1) {
-        __builtin_prefetch(row + line * block_bytes);
+    Rows rows;
+    for (std::int64_t j = begin; j < end; j += rows.count) {
+      rows.count = static_cast<int>(std::min<std::int64_t>(end - j, 4));
+      for (int c = 0; c < rows.count; ++c) {
+        const std::int64_t at = order_.empty() ? j + c : order_[static_cast<std::size_t>(j + c)];
+        const std::byte* row = rows_.blocks.data() + at * blocks * block_bytes;
+        rows.at[static_cast<std::size_t>(c)] = row;
+        for (std::int64_t line = last; line < std::min(last + group, blocks);
+             line += 64 / block_bytes + 1) {
+          __builtin_prefetch(row + line * block_bytes);
+        }
       }
-      const Column column(panel, format(), k_ / kStep, nr_, j - begin);
-      put(column, first, last, row);
+      put(Column(panel, format(), k_ / kStep, nr_, j - begin), first, last, rows);
     }
   }
 }
