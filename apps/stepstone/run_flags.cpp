@@ -26,11 +26,11 @@ SampleFn RunFlags::sampler_of(std::string prompt) {
 void RunFlags::finish(const TrainOutcome& outcome) const {
   if (outcome.signal != 0) exit_status = 128 + outcome.signal;
   if (!json) return;
-  const Json printed = {{"steps", outcome.steps},
-                        {"tokens", outcome.tokens},
-                        {"train_seconds", outcome.seconds},
-                        {"val_loss", outcome.validation.loss},
-                        {"val_bpb", outcome.validation.bits_per_byte}};
+  Json printed = {{"steps", outcome.steps},
+                  {"tokens", outcome.tokens},
+                  {"train_seconds", outcome.seconds},
+                  {"val_loss", outcome.validation.loss}};
+  if (const auto bits = outcome.validation.bits_per_byte) printed["val_bpb"] = *bits;
   std::puts(dump_json(printed).c_str());
 }
 

@@ -25,11 +25,11 @@ void print_result(const SpeedrunOptions& options, const SpeedrunResult& r) {
 }
 
 void print_json(const SpeedrunResult& r) {
-  const Json json = {{"seconds", r.seconds},
-                     {"pretrain_tokens", r.pretraining.tokens},
-                     {"tune_tokens", r.tuning.tokens},
-                     {"val_bpb", r.pretraining.validation.bits_per_byte},
-                     {"tasks", to_json(r.tasks)}};
+  Json json = {{"seconds", r.seconds},
+               {"pretrain_tokens", r.pretraining.tokens},
+               {"tune_tokens", r.tuning.tokens},
+               {"tasks", to_json(r.tasks)}};
+  if (const auto bits = r.pretraining.validation.bits_per_byte) json["val_bpb"] = *bits;
   std::puts(dump_json(json).c_str());
 }
 

@@ -136,11 +136,11 @@ class Speedrun {
     data.subtitle =
         fmt::format("from nothing to a model that chats in {:.1f} minutes", result_.seconds / 60);
     const TaskScore all = result_.tasks.sums.back();
+    const auto bits = result_.pretraining.validation.bits_per_byte;
     data.figures = {
         {"right answers", fmt::format("{:.1f} %", 100 * all.accuracy()),
          fmt::format("of {} held-out questions", all.total)},
-        {"bits per byte", fmt::format("{:.3f}", result_.pretraining.validation.bits_per_byte),
-         "base model, validation"},
+        {"bits per byte", bits ? fmt::format("{:.3f}", *bits) : "-", "base model, validation"},
         {"tokens",
          fmt::format("{:.2f} M",
                      static_cast<double>(result_.pretraining.tokens + result_.tuning.tokens) / 1e6),

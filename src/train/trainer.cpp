@@ -197,11 +197,12 @@ class Loop {
     if (!callbacks_.evaluate) return;
     validation_ = callbacks_.evaluate();
     entry["val_loss"] = validation_.loss;
-    entry["val_bpb"] = validation_.bits_per_byte;
+    if (validation_.bits_per_byte) entry["val_bpb"] = *validation_.bits_per_byte;
     entry["train_seconds"] = train_seconds_;
-    log_.message(fmt::format("step {:>6}/{} | val_loss={:.4f} | {:.4f} bits per byte | {:.1f} s",
-                             step_, steps_shown(), validation_.loss, validation_.bits_per_byte,
-                             train_seconds_));
+    const std::string bits =
+        validation_.bits_per_byte ? fmt::format("{:.4f}", *validation_.bits_per_byte) : "-";
+    log_.message(fmt::format("step {:>6}/{} | val_loss={:.4f} | {} bits per byte | {:.1f} s", step_,
+                             steps_shown(), validation_.loss, bits, train_seconds_));
   }
 
   void save() {
@@ -292,6 +293,11 @@ TrainOutcome train(Transformer& model, Optimizer& optimizer, Sampler& data,
   return Loop(model, optimizer, data, options, callbacks, log, run).run(resume);
 }
 
+std::optional<double> bits_per_byte(double loss, std::int64_t bytes) {
+  if (bytes == 0) return std::nullopt;
+  return loss / std::numbers::ln2 / static_cast<double>(bytes);
+}
+
 Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType compute) {
   double nll = 0;
   std::int64_t tokens = 0, bytes = 0;
@@ -306,7 +312,7 @@ Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType 
     bytes += batch.target_bytes;
   }
   return {.loss = tokens > 0 ? nll / static_cast<double>(tokens) : 0,
-          .bits_per_byte = bytes > 0 ? nll / std::numbers::ln2 / static_cast<double>(bytes) : 0,
+          .bits_per_byte = bits_per_byte(nll, bytes),
           .tokens = tokens};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,8 +45,10 @@ struct TrainOptions {
 };
 
 struct Evaluation {
-  double loss = 0;           // nats per target token
-  double bits_per_byte = 0;  // of the targets' text; 0 when the bytes are unknown
+  double loss = 0;  // nats per target token
+  // Of the targets' text; nothing where that has no bytes, or they are unknown: 0 would be the best
+  // of all scores.
+  std::optional<double> bits_per_byte;
   std::int64_t tokens = 0;
 };
 
@@ -69,6 +72,9 @@ struct TrainOutcome {
 TrainOutcome train(Transformer& model, Optimizer& optimizer, Sampler& data,
                    const TrainOptions& options, const TrainCallbacks& callbacks, RunLog& log,
                    const std::filesystem::path& run, bool resume);
+
+// `loss` nats over `bytes` of text, in bits per byte; nothing where there are none.
+std::optional<double> bits_per_byte(double loss, std::int64_t bytes);
 
 // Loss of the model over all of `batches`, nothing dropped out.
 Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType compute);
