@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "infer/sample_text.h"
+#include "output.h"
 
 namespace stepstone::cli {
 namespace {
@@ -31,7 +32,7 @@ void RunFlags::finish(const TrainOutcome& outcome) const {
                   {"train_seconds", outcome.seconds},
                   {"val_loss", outcome.validation.loss}};
   if (const auto bits = outcome.validation.bits_per_byte) printed["val_bpb"] = *bits;
-  std::puts(dump_json(printed).c_str());
+  put_out(dump_json(printed) + "\n");
 }
 
 void add_run_flags(CLI::App& verb, RunFlags& flags) {

@@ -1,6 +1,7 @@
 #include "pipeline/speedrun.h"
 
 #include <chrono>
+#include <cstdio>
 
 #include "data/readers.h"
 #include "data/synth_files.h"
@@ -47,7 +48,8 @@ class Speedrun {
 
  private:
   void say(const std::string& line) const {
-    if (!options_.quiet) fmt::print(stderr, "\n== {}\n", line);
+    // Not fmt::print, which throws where nobody reads standard error any more.
+    if (!options_.quiet) std::fprintf(stderr, "\n== %s\n", line.c_str());
   }
   fs::path path(const char* name) const { return options_.out / name; }
 
@@ -108,7 +110,7 @@ class Speedrun {
     eval.questions = options_.questions;
     eval.seed = options_.seed;
     result_.tasks = evaluate_tasks(stone, eval);
-    if (!options_.quiet) fmt::print(stderr, "{}", to_table(result_.tasks));
+    if (!options_.quiet) std::fputs(to_table(result_.tasks).c_str(), stderr);
     EngineRequest greedy;
     greedy.sampling.temperature = 0;
     greedy.max_tokens = 64;
