@@ -64,6 +64,9 @@ class Loop {
 
  private:
   bool save_is_due() const {
+    const bool saves = options_.save_every > 0 || options_.save_seconds > 0;
+    // The speed is measured once: the number of steps that it gave is kept at once.
+    if (saves && just_fitted_) return true;
     if (options_.save_every > 0) return step_ % options_.save_every == 0;
     return options_.save_seconds > 0 && seconds_since(last_save_) >= options_.save_seconds;
   }
@@ -139,7 +142,7 @@ class Loop {
                                                (options_.max_seconds - train_seconds_) / per_step);
     schedule_.steps = std::clamp(fit, step_ + 1, options_.schedule.steps);
     schedule_.warmup = std::min(schedule_.warmup, schedule_.steps / 10);
-    fitted_ = true;
+    fitted_ = just_fitted_ = true;
   }
 
   // Until the time tells how many steps fit, nobody knows.
@@ -220,6 +223,7 @@ class Loop {
     save_checkpoint(run_, step_, model_, optimizer_, state, options_.keep_checkpoints,
                     ema_ ? &*ema_ : nullptr);
     last_save_ = Clock::now();
+    just_fitted_ = false;
   }
 
   void restore() {
@@ -280,7 +284,7 @@ class Loop {
   std::int64_t step_ = 0, tokens_ = 0, window_tokens_ = 0;
   double loss_ = 0, recent_loss_ = 0, learning_rate_ = 0, gradient_norm_ = 0;
   double train_seconds_ = 0, window_seconds_ = 0, warm_seconds_ = 0, peak_ = 0;
-  bool fitted_ = false;
+  bool fitted_ = false, just_fitted_ = false;
   Clock::time_point last_save_;
   Evaluation validation_;
 };

@@ -39,7 +39,8 @@ struct TrainOptions {
   float z_loss = 0;
   double ema = 0;          // decay; 0: off
   double max_seconds = 0;  // of training: after a few timed steps, the number of steps is set so
-                           // that they fit (never above schedule.steps); 0: no limit
+                           // that they fit (never above schedule.steps); 0: no limit. A resumed
+                           // run keeps that number
   LossGuard::Options guard;
   Profiler* profiler = nullptr;
 };
