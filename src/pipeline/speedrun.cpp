@@ -1,5 +1,7 @@
 #include "pipeline/speedrun.h"
 
+#include <fcntl.h>
+
 #include <chrono>
 #include <cstdio>
 
@@ -7,6 +9,7 @@
 #include "data/synth_files.h"
 #include "infer/chat_session.h"
 #include "io/atomic_file.h"
+#include "io/file.h"
 #include "pipeline/speedrun_recipes.h"
 #include "stone/stone.h"
 #include "train/finetune.h"
@@ -34,7 +37,7 @@ class Speedrun {
         options_.resume || !fs::exists(options_.out) || fs::is_empty(options_.out),
         "{}: is not empty; go on with it by --resume, or name another folder with --out",
         options_.out.string());
-    if (!options_.corpus.empty()) find_corpus_files(options_.corpus);  // before any work
+    check_corpus();
     fs::create_directories(options_.out);
     make_data();
     pretrain_base();
@@ -52,6 +55,17 @@ class Speedrun {
     if (!options_.quiet) std::fprintf(stderr, "\n== %s\n", line.c_str());
   }
   fs::path path(const char* name) const { return options_.out / name; }
+
+  // Before any work, and before the folder is there: what cannot be read, and what holds no
+  // document.
+  void check_corpus() const {
+    for (const std::string& path : options_.corpus) {
+      const auto files = find_corpus_files(std::span(&path, 1));
+      for (const fs::path& file : files) File::open(file, O_RDONLY);  // refuses a named pipe
+      Document first;
+      DocumentReader(files).next(first);
+    }
+  }
 
   void make_data() {
     say("data: a synthetic curriculum in English and Chinese");
