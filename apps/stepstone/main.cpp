@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     if (const std::string hint = verb_hint(app, argc, argv); !hint.empty()) {
       return complain(hint.c_str(), 2);
     }
-    return complain(complaint(e).c_str(), 2);
+    return complain(complaint(e, app).c_str(), 2);
   } catch (const OutputClosed&) {
     return 1;
   } catch (const stepstone::UsageError& e) {

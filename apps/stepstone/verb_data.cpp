@@ -32,15 +32,15 @@ void run_synth(SynthFlags& flags) {
 
 void add_synth(CLI::App& data) {
   auto flags = std::make_shared<SynthFlags>();
+  const CLI::Range amount(std::int64_t{0}, std::int64_t{1} << 40);
   CLI::App* verb = data.add_subcommand("synth", "Write a synthetic English and Chinese curriculum");
   verb->add_option("-o,--out", flags->out, "A .jsonl file, .gz or .zst for compression")
       ->required();
   verb->add_option("--split", flags->split, "train, val or test: they share no question")
       ->capture_default_str();
   verb->add_option("-n,--documents", flags->amount.documents, "Number of documents or chats")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--megabytes", flags->megabytes, "Amount of text")
-      ->check(CLI::NonNegativeNumber);
+      ->check(amount);
+  verb->add_option("--megabytes", flags->megabytes, "Amount of text")->check(amount);
   verb->add_option("--seed", flags->options.seed, "Which documents")->capture_default_str();
   verb->add_option("--world-seed", flags->options.world_seed, "Which world they tell of")
       ->capture_default_str();
