@@ -1,7 +1,5 @@
 #include "run_flags.h"
 
-#include <cstdio>
-
 #include "infer/sample_text.h"
 #include "output.h"
 

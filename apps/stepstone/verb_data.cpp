@@ -1,5 +1,4 @@
 // stepstone data synth|stats|tokenize
-#include <cstdio>
 #include <optional>
 
 #include "data/stats.h"

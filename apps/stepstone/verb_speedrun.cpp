@@ -1,7 +1,6 @@
 // stepstone speedrun [--corpus PATH…] [--minutes N] [--out DIR]
 #include <fmt/chrono.h>
 
-#include <cstdio>
 #include <ctime>
 
 #include "output.h"

@@ -28,7 +28,7 @@ kill_in() {
   steps=$(sed -nE 's/.*"steps": ([0-9]+).*/\1/p' "$state")
   [ "$steps" -gt 11 ] || { echo "$phase: $steps steps in $state"; exit 1; }
 }
-finished_steps() { sed -nE 's/^ *"steps": ([0-9]+).*/\1/p' "$run/$1/stepstone.json"; }
+finished_steps() { sed -nE 's/^  "steps": ([0-9]+).*/\1/p' "$run/$1/stepstone.json"; }
 
 kill_in base
 base_steps=$steps
