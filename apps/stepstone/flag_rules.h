@@ -10,6 +10,6 @@ namespace stepstone::cli {
 void apply_flag_rules(CLI::App& app);
 
 // What is wrong with the command line, in our words.
-std::string complaint(const CLI::ParseError& error);
+std::string complaint(const CLI::ParseError& error, const CLI::App& app);
 
 }  // namespace stepstone::cli

@@ -1,6 +1,8 @@
 // stepstone VERB [flags]. Exit status: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal
 // n.
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -14,6 +16,7 @@
 #include "core/version.h"
 #include "flag_rules.h"
 #include "io/mapped_file.h"
+#include "output.h"
 #include "verbs.h"
 
 namespace {
@@ -25,9 +28,11 @@ int complain(const char* text, int status) {
 
 // `status`, unless what was printed could not be written.
 int flushed(int status) {
+  errno = 0;
   std::cout.flush();
   const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout;
-  return lost && status == 0 ? complain("standard output: could not be written", 1) : status;
+  if (!lost || status != 0) return status;
+  return errno == EPIPE ? 1 : complain("standard output: could not be written", 1);
 }
 
 // CLI11 says "argument not expected"; a slip in a verb deserves better.
@@ -53,6 +58,9 @@ std::string long_flag(std::string arg) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A run must not end because nobody reads its progress any more; put_out() notices where it is
+  // the result that nobody reads.
+  std::signal(SIGPIPE, SIG_IGN);
   CLI::App app{"Stepstone: train, tune, measure and talk to language models on your own machine"};
   app.name("stepstone");
   app.set_version_flag("--version", std::string("stepstone ") + stepstone::kVersion);
@@ -84,7 +92,9 @@ int main(int argc, char** argv) {
     if (const std::string hint = verb_hint(app, argc, argv); !hint.empty()) {
       return complain(hint.c_str(), 2);
     }
-    return complain(complaint(e).c_str(), 2);
+    return complain(complaint(e, app).c_str(), 2);
+  } catch (const OutputClosed&) {
+    return 1;
   } catch (const stepstone::UsageError& e) {
     return complain(e.what(), 2);
   } catch (const stepstone::Error& e) {

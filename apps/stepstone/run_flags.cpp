@@ -1,8 +1,7 @@
 #include "run_flags.h"
 
-#include <cstdio>
-
 #include "infer/sample_text.h"
+#include "output.h"
 
 namespace stepstone::cli {
 namespace {
@@ -26,12 +25,12 @@ SampleFn RunFlags::sampler_of(std::string prompt) {
 void RunFlags::finish(const TrainOutcome& outcome) const {
   if (outcome.signal != 0) exit_status = 128 + outcome.signal;
   if (!json) return;
-  const Json printed = {{"steps", outcome.steps},
-                        {"tokens", outcome.tokens},
-                        {"train_seconds", outcome.seconds},
-                        {"val_loss", outcome.validation.loss},
-                        {"val_bpb", outcome.validation.bits_per_byte}};
-  std::puts(dump_json(printed).c_str());
+  Json printed = {{"steps", outcome.steps},
+                  {"tokens", outcome.tokens},
+                  {"train_seconds", outcome.seconds},
+                  {"val_loss", outcome.validation.loss}};
+  if (const auto bits = outcome.validation.bits_per_byte) printed["val_bpb"] = *bits;
+  put_out(dump_json(printed) + "\n");
 }
 
 void add_run_flags(CLI::App& verb, RunFlags& flags) {

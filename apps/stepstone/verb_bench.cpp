@@ -8,6 +8,7 @@
 #include "infer/bench.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "output.h"
 #include "stone/stone.h"
 #include "tokenizer/bench.h"
 #include "train/bench.h"
@@ -48,14 +49,14 @@ void run_train(const BenchTrainFlags& flags) {
                        {"share_of_peak", r.share_of_peak},
                        {"peak_bytes", peak_rss},
                        {"tensor_peak_bytes", r.peak_bytes}};
-    std::puts(dump_json(json).c_str());
+    put_out(dump_json(json) + "\n");
     return;
   }
-  fmt::print(
+  put_out(fmt::format(
       "GPT-2 124M, {} x {} tokens, {}: {:.1f} tokens/s, {:.3f} s a step, {:.0f}% of the "
       "GEMM rate, peak memory {:.2f} GB\n",
       flags.rows, flags.context, flags.dtype, r.tokens_per_second, r.seconds_per_step,
-      100 * r.share_of_peak, static_cast<double>(peak_rss) / 1e9);
+      100 * r.share_of_peak, static_cast<double>(peak_rss) / 1e9));
 }
 
 void run_gemm(int repetitions, bool json) {
@@ -71,11 +72,11 @@ void run_gemm(int repetitions, bool json) {
                     {"dtype", dtype},
                     {"gflops", row.gflops}});
     if (!json) {
-      fmt::print("{:<24} {:>6} x {:>6} x {:>6}  {:<5} {:>8.1f} GFLOP/s\n", row.shape.name,
-                 row.shape.m, row.shape.n, row.shape.k, dtype, row.gflops);
+      put_out(fmt::format("{:<24} {:>6} x {:>6} x {:>6}  {:<5} {:>8.1f} GFLOP/s\n", row.shape.name,
+                          row.shape.m, row.shape.n, row.shape.k, dtype, row.gflops));
     }
   }
-  if (json) std::puts(dump_json(rows).c_str());
+  if (json) put_out(dump_json(rows) + "\n");
 }
 
 struct BenchInferFlags {
@@ -106,18 +107,20 @@ void run_infer(BenchInferFlags flags) {
                        {"tokens", r.tokens},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second()}});
-    if (!flags.json) fmt::print("{:<16} {:>9.2f} tokens/s\n", r.name, r.tokens_per_second());
+    if (!flags.json) {
+      put_out(fmt::format("{:<16} {:>9.2f} tokens/s\n", r.name, r.tokens_per_second()));
+    }
   }
   if (flags.json) {
     const Json json = {{"model", flags.model},
                        {"load_seconds", load.count()},
                        {"peak_bytes", peak_rss},
                        {"results", results}};
-    std::puts(dump_json(json).c_str());
+    put_out(dump_json(json) + "\n");
     return;
   }
-  fmt::print("loaded in {:.2f} s, peak memory {:.2f} GB\n", load.count(),
-             static_cast<double>(peak_rss) / 1e9);
+  put_out(fmt::format("loaded in {:.2f} s, peak memory {:.2f} GB\n", load.count(),
+                      static_cast<double>(peak_rss) / 1e9));
 }
 
 struct BenchTokenizerFlags {
@@ -139,11 +142,11 @@ void run_tokenizer(const BenchTokenizerFlags& flags) {
                        {"tokens", speed.tokens},
                        {"seconds", speed.seconds},
                        {"bytes_per_second", speed.bytes_per_second()}};
-    std::puts(dump_json(json).c_str());
+    put_out(dump_json(json) + "\n");
     return;
   }
-  fmt::print("{} bytes, {} tokens ({:.2f} bytes each), one thread: {:.1f} MB/s\n", speed.bytes,
-             speed.tokens, bytes_per_token, speed.bytes_per_second() / 1e6);
+  put_out(fmt::format("{} bytes, {} tokens ({:.2f} bytes each), one thread: {:.1f} MB/s\n",
+                      speed.bytes, speed.tokens, bytes_per_token, speed.bytes_per_second() / 1e6));
 }
 
 }  // namespace

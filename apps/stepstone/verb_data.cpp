@@ -1,10 +1,10 @@
 // stepstone data synth|stats|tokenize
-#include <cstdio>
 #include <optional>
 
 #include "data/stats.h"
 #include "data/synth_files.h"
 #include "data/tokenize.h"
+#include "output.h"
 #include "verbs.h"
 
 namespace stepstone::cli {
@@ -25,21 +25,21 @@ void run_synth(SynthFlags& flags) {
   const SynthWritten written = flags.chats
                                    ? write_synth_chats(flags.out, synth, split, flags.amount)
                                    : write_synth_documents(flags.out, synth, split, flags.amount);
-  fmt::print(stderr, "{}: {} {}, {} bytes of text\n", flags.out, written.documents,
-             flags.chats ? "chats" : "documents", written.bytes);
+  put_note(fmt::format("{}: {} {}, {} bytes of text\n", flags.out, written.documents,
+                       flags.chats ? "chats" : "documents", written.bytes));
 }
 
 void add_synth(CLI::App& data) {
   auto flags = std::make_shared<SynthFlags>();
+  const CLI::Range amount(std::int64_t{0}, std::int64_t{1} << 40);
   CLI::App* verb = data.add_subcommand("synth", "Write a synthetic English and Chinese curriculum");
   verb->add_option("-o,--out", flags->out, "A .jsonl file, .gz or .zst for compression")
       ->required();
   verb->add_option("--split", flags->split, "train, val or test: they share no question")
       ->capture_default_str();
   verb->add_option("-n,--documents", flags->amount.documents, "Number of documents or chats")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--megabytes", flags->megabytes, "Amount of text")
-      ->check(CLI::NonNegativeNumber);
+      ->check(amount);
+  verb->add_option("--megabytes", flags->megabytes, "Amount of text")->check(amount);
   verb->add_option("--seed", flags->options.seed, "Which documents")->capture_default_str();
   verb->add_option("--world-seed", flags->options.world_seed, "Which world they tell of")
       ->capture_default_str();
@@ -54,20 +54,22 @@ void add_synth(CLI::App& data) {
 }
 
 void print_stats(const CorpusStats& s) {
-  fmt::print("files       {}\ndocuments   {} ({} chats with {} messages)\n", s.files, s.documents,
-             s.chats, s.messages);
-  fmt::print("bytes       {}\ncharacters  {}\nwords       {}\n", s.bytes, s.characters, s.words);
-  fmt::print("duplicates  {} documents, {} bytes\n", s.duplicates, s.duplicate_bytes);
-  fmt::print("length      {} to {} characters, median {}\n", s.shortest, s.longest, s.median);
-  fmt::print("languages  ");
+  put_out(fmt::format("files       {}\ndocuments   {} ({} chats with {} messages)\n", s.files,
+                      s.documents, s.chats, s.messages));
+  put_out(fmt::format("bytes       {}\ncharacters  {}\nwords       {}\n", s.bytes, s.characters,
+                      s.words));
+  put_out(fmt::format("duplicates  {} documents, {} bytes\n", s.duplicates, s.duplicate_bytes));
+  put_out(
+      fmt::format("length      {} to {} characters, median {}\n", s.shortest, s.longest, s.median));
+  put_out("languages  ");
   for (int i = 0; i < kTextLanguages; ++i) {
     const auto at = static_cast<std::size_t>(i);
     if (s.language_documents[at] == 0) continue;
-    fmt::print(" {} {:.1f}%", name(static_cast<TextLanguage>(i)),
-               100.0 * static_cast<double>(s.language_bytes[at]) /
-                   static_cast<double>(std::max<std::int64_t>(1, s.bytes)));
+    put_out(fmt::format(" {} {:.1f}%", name(static_cast<TextLanguage>(i)),
+                        100.0 * static_cast<double>(s.language_bytes[at]) /
+                            static_cast<double>(std::max<std::int64_t>(1, s.bytes))));
   }
-  fmt::print(" (of the bytes)\n");
+  put_out(" (of the bytes)\n");
 }
 
 void add_stats(CLI::App& data) {
@@ -81,7 +83,7 @@ void add_stats(CLI::App& data) {
     DocumentReader reader(files);
     const CorpusStats stats = corpus_stats(reader, static_cast<std::int64_t>(files.size()));
     if (*json) {
-      std::puts(dump_json(to_json(stats), 2).c_str());
+      put_out(dump_json(to_json(stats), 2) + "\n");
     } else {
       print_stats(stats);
     }
@@ -111,8 +113,9 @@ void run_tokenize(const TokenizeFlags& flags) {
   tokenizer.save(train.path());  // so that the folder says what its numbers mean
   if (val && val->tokens() > 0) val->finish();
   train.finish();
-  fmt::print(stderr, "{}: {} documents, {} tokens{}\n", flags.out, train.documents(),
-             train.tokens(), val ? fmt::format("; {} tokens for validation", val->tokens()) : "");
+  put_note(fmt::format("{}: {} documents, {} tokens{}\n", flags.out, train.documents(),
+                       train.tokens(),
+                       val ? fmt::format("; {} tokens for validation", val->tokens()) : ""));
 }
 
 void add_tokenize(CLI::App& data) {

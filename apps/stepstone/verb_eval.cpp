@@ -62,7 +62,9 @@ void run(const EvalFlags& flags) {
     options.cache = flags.cache;
     const auto texts = evaluate_text(stone, options);
     json["text"] = to_json(texts);
-    for (const TextScore& t : texts) scores["bits_per_byte"][t.file] = t.evaluation.bits_per_byte;
+    for (const TextScore& t : texts) {
+      if (const auto bits = t.evaluation.bits_per_byte) scores["bits_per_byte"][t.file] = *bits;
+    }
     if (!flags.json) put_out(to_table(texts));
   }
   if (flags.text.paths.empty() || !flags.tasks.tasks.empty()) {

@@ -55,7 +55,7 @@ void run(const PromptFlags& flags) {
     if (flags.echo) put_out(prompt);
   }
   const StopSignal stop;
-  hooks.interrupted = [] { return StopSignal::received() != 0; };
+  hooks.interrupted = [] { return StopSignal::received() != 0 || output_is_closed(); };
   const Generation made = generator.generate(std::move(request), hooks);
   if (flags.json) {
     print_json(flags, prompt, made);

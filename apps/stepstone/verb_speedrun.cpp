@@ -1,9 +1,9 @@
 // stepstone speedrun [--corpus PATH…] [--minutes N] [--out DIR]
 #include <fmt/chrono.h>
 
-#include <cstdio>
 #include <ctime>
 
+#include "output.h"
 #include "pipeline/speedrun.h"
 #include "verbs.h"
 
@@ -11,26 +11,28 @@ namespace stepstone::cli {
 namespace {
 
 void print_result(const SpeedrunOptions& options, const SpeedrunResult& r) {
-  fmt::print("\nA conversation with the model:\n\n");
+  put_out("\nA conversation with the model:\n\n");
   for (const ReportMessage& m : r.transcript) {
-    fmt::print("{} {}\n", m.role == "user" ? ">" : " ", m.text);
+    put_out(fmt::format("{} {}\n", m.role == "user" ? ">" : " ", m.text));
   }
   const std::string out = options.out.string();
-  fmt::print("\n{:.1f} % of {} held-out questions right, in {:.1f} minutes.\n",
-             100 * r.tasks.sums.back().accuracy(), r.tasks.sums.back().total, r.seconds / 60);
-  fmt::print("Report: {}/report.html\n\nTry next:\n", out);
-  fmt::print("  build/release/stepstone chat -m {}/chat\n", out);
-  fmt::print("  build/release/stepstone generate -m {}/base -p \"Once upon a time\"\n", out);
-  fmt::print("  build/release/stepstone speedrun --corpus my-texts/ --minutes 10\n");
+  put_out(fmt::format("\n{:.1f} % of {} held-out questions right, in {:.1f} minutes.\n",
+                      100 * r.tasks.sums.back().accuracy(), r.tasks.sums.back().total,
+                      r.seconds / 60));
+  put_out(fmt::format("Report: {}/report.html\n\nTry next:\n", out));
+  put_out(fmt::format("  build/release/stepstone chat -m {}/chat\n", out));
+  put_out(
+      fmt::format("  build/release/stepstone generate -m {}/base -p \"Once upon a time\"\n", out));
+  put_out("  build/release/stepstone speedrun --corpus my-texts/ --minutes 10\n");
 }
 
 void print_json(const SpeedrunResult& r) {
-  const Json json = {{"seconds", r.seconds},
-                     {"pretrain_tokens", r.pretraining.tokens},
-                     {"tune_tokens", r.tuning.tokens},
-                     {"val_bpb", r.pretraining.validation.bits_per_byte},
-                     {"tasks", to_json(r.tasks)}};
-  std::puts(dump_json(json).c_str());
+  Json json = {{"seconds", r.seconds},
+               {"pretrain_tokens", r.pretraining.tokens},
+               {"tune_tokens", r.tuning.tokens},
+               {"tasks", to_json(r.tasks)}};
+  if (const auto bits = r.pretraining.validation.bits_per_byte) json["val_bpb"] = *bits;
+  put_out(dump_json(json) + "\n");
 }
 
 }  // namespace

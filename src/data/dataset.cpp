@@ -120,6 +120,21 @@ void Dataset::copy_mask(TokenRange range, std::uint8_t* out) const {
   }
 }
 
+bool Dataset::has_target() const {
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::vector<std::uint8_t> mask;
+  for (std::int64_t i = 0; i < documents(); ++i) {
+    const TokenRange all = document(i);
+    for (std::int64_t at = all.begin + 1; at < all.end; at += kPiece) {
+      const TokenRange piece{at, std::min(at + kPiece, all.end)};
+      mask.resize(static_cast<std::size_t>(piece.size()));
+      copy_mask(piece, mask.data());
+      if (std::ranges::find(mask, 1) != mask.end()) return true;
+    }
+  }
+  return false;
+}
+
 Dataset Dataset::slice(std::int64_t begin, std::int64_t end) const {
   require<UsageError>(is_contiguous(), "dataset: only a contiguous dataset can be sliced");
   require<UsageError>(begin >= 0 && begin <= end && end <= tokens(),

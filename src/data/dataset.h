@@ -58,6 +58,8 @@ class Dataset {
   // beginning of the whole stream, as document() does. Throws Error beyond the dataset.
   void copy_tokens(TokenRange range, std::int32_t* out) const;
   void copy_mask(TokenRange range, std::uint8_t* out) const;
+  // Whether a document has a token that is to be predicted from the one before it.
+  bool has_target() const;
   // The stretch of the stream that this dataset is.
   TokenRange range() const { return range_; }
 

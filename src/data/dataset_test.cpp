@@ -48,6 +48,20 @@ TEST(Dataset, SeveralShardsAreOneStream) {
   EXPECT_EQ(read(dataset, dataset.document(2)), (std::vector<std::int32_t>{4, 5, 6, 7}));
 }
 
+TEST(Dataset, KnowsWhetherAnythingIsToBePredicted) {
+  const std::vector<std::int32_t> tokens(6, 1);
+  const std::uint64_t starts[] = {0, 3, 6};
+  const auto with_mask = [&](std::vector<std::uint8_t> mask) {
+    return Dataset::from_tokens(tokens, starts, mask);
+  };
+  EXPECT_TRUE(Dataset::from_tokens(tokens).has_target());
+  EXPECT_FALSE(with_mask({0, 0, 0, 0, 0, 0}).has_target());
+  // A document's first token has none before it.
+  EXPECT_FALSE(with_mask({1, 0, 0, 1, 0, 0}).has_target());
+  EXPECT_TRUE(with_mask({0, 0, 0, 0, 0, 1}).has_target());
+  EXPECT_FALSE(with_mask({0, 0, 0, 0, 0, 1}).slice(0, 5).has_target());
+}
+
 TEST(Dataset, SliceCutsDocuments) {
   const Dataset part = sample().slice(3, 13);
   EXPECT_EQ(part.tokens(), 10);

@@ -117,7 +117,7 @@ TEST(EvalText, DocumentsAreMeasuredAlone) {
   }
   EXPECT_EQ(scores[0].evaluation.tokens, targets);
   EXPECT_NEAR(scores[0].evaluation.loss, nats / static_cast<double>(targets), 1e-4);
-  EXPECT_NEAR(scores[0].evaluation.bits_per_byte,
+  EXPECT_NEAR(scores[0].evaluation.bits_per_byte.value(),
               nats / std::numbers::ln2 / static_cast<double>(bytes), 1e-4);
 }
 

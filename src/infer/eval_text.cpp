@@ -1,7 +1,6 @@
 #include "infer/eval_text.h"
 
 #include <algorithm>
-#include <numbers>
 
 #include "core/threads.h"
 #include "data/readers.h"
@@ -100,7 +99,7 @@ Evaluation measure(const Stone& stone, const EvalBatches& batches, const ops::Kv
     bytes += batch.target_bytes;
   }
   if (e.tokens > 0) e.loss = sum / static_cast<double>(e.tokens);
-  if (bytes > 0) e.bits_per_byte = sum / std::numbers::ln2 / static_cast<double>(bytes);
+  e.bits_per_byte = bits_per_byte(sum, bytes);
   return e;
 }
 
@@ -132,10 +131,9 @@ std::vector<TextScore> evaluate_text(const Stone& stone, const TextEvalOptions& 
 Json to_json(const std::vector<TextScore>& scores) {
   Json list = Json::array();
   for (const TextScore& s : scores) {
-    list.push_back({{"file", s.file},
-                    {"tokens", s.evaluation.tokens},
-                    {"loss", s.evaluation.loss},
-                    {"bits_per_byte", s.evaluation.bits_per_byte}});
+    Json score = {{"file", s.file}, {"tokens", s.evaluation.tokens}, {"loss", s.evaluation.loss}};
+    if (const auto bits = s.evaluation.bits_per_byte) score["bits_per_byte"] = *bits;
+    list.push_back(std::move(score));
   }
   return list;
 }
@@ -144,8 +142,9 @@ std::string to_table(const std::vector<TextScore>& scores) {
   std::string out =
       fmt::format("{:>12} {:>10} {:>10}   {}\n", "tokens", "loss", "bits/byte", "file");
   for (const TextScore& s : scores) {
-    out += fmt::format("{:>12} {:>10.4f} {:>10.4f}   {}\n", s.evaluation.tokens, s.evaluation.loss,
-                       s.evaluation.bits_per_byte, s.file);
+    const auto bits = s.evaluation.bits_per_byte;
+    out += fmt::format("{:>12} {:>10.4f} {:>10}   {}\n", s.evaluation.tokens, s.evaluation.loss,
+                       bits ? fmt::format("{:.4f}", *bits) : "-", s.file);
   }
   return out;
 }

@@ -1,11 +1,15 @@
 #include "pipeline/speedrun.h"
 
+#include <fcntl.h>
+
 #include <chrono>
+#include <cstdio>
 
 #include "data/readers.h"
 #include "data/synth_files.h"
 #include "infer/chat_session.h"
 #include "io/atomic_file.h"
+#include "io/file.h"
 #include "pipeline/speedrun_recipes.h"
 #include "stone/stone.h"
 #include "train/finetune.h"
@@ -33,7 +37,7 @@ class Speedrun {
         options_.resume || !fs::exists(options_.out) || fs::is_empty(options_.out),
         "{}: is not empty; go on with it by --resume, or name another folder with --out",
         options_.out.string());
-    if (!options_.corpus.empty()) find_corpus_files(options_.corpus);  // before any work
+    check_corpus();
     fs::create_directories(options_.out);
     make_data();
     pretrain_base();
@@ -47,9 +51,21 @@ class Speedrun {
 
  private:
   void say(const std::string& line) const {
-    if (!options_.quiet) fmt::print(stderr, "\n== {}\n", line);
+    // Not fmt::print, which throws where nobody reads standard error any more.
+    if (!options_.quiet) std::fprintf(stderr, "\n== %s\n", line.c_str());
   }
   fs::path path(const char* name) const { return options_.out / name; }
+
+  // Before any work, and before the folder is there: what cannot be read, and what holds no
+  // document.
+  void check_corpus() const {
+    for (const std::string& path : options_.corpus) {
+      const auto files = find_corpus_files(std::span(&path, 1));
+      for (const fs::path& file : files) File::open(file, O_RDONLY);  // refuses a named pipe
+      Document first;
+      DocumentReader(files).next(first);
+    }
+  }
 
   void make_data() {
     say("data: a synthetic curriculum in English and Chinese");
@@ -108,7 +124,7 @@ class Speedrun {
     eval.questions = options_.questions;
     eval.seed = options_.seed;
     result_.tasks = evaluate_tasks(stone, eval);
-    if (!options_.quiet) fmt::print(stderr, "{}", to_table(result_.tasks));
+    if (!options_.quiet) std::fputs(to_table(result_.tasks).c_str(), stderr);
     EngineRequest greedy;
     greedy.sampling.temperature = 0;
     greedy.max_tokens = 64;
@@ -136,11 +152,11 @@ class Speedrun {
     data.subtitle =
         fmt::format("from nothing to a model that chats in {:.1f} minutes", result_.seconds / 60);
     const TaskScore all = result_.tasks.sums.back();
+    const auto bits = result_.pretraining.validation.bits_per_byte;
     data.figures = {
         {"right answers", fmt::format("{:.1f} %", 100 * all.accuracy()),
          fmt::format("of {} held-out questions", all.total)},
-        {"bits per byte", fmt::format("{:.3f}", result_.pretraining.validation.bits_per_byte),
-         "base model, validation"},
+        {"bits per byte", bits ? fmt::format("{:.3f}", *bits) : "-", "base model, validation"},
         {"tokens",
          fmt::format("{:.2f} M",
                      static_cast<double>(result_.pretraining.tokens + result_.tuning.tokens) / 1e6),

@@ -110,8 +110,10 @@ void warn_of_unknown_fields(std::string_view path, const Json& body) {
     if (said.size() == kMaxWarnings || !said.insert(fmt::format("{} {}", path, name)).second) {
       continue;
     }
-    fmt::print(stderr, "stepstone: {}: the field {} is not known here and has no effect\n", path,
-               dump_json(name));
+    const std::string warning = fmt::format(
+        "stepstone: {}: the field {} is not known here and has no effect\n", path, dump_json(name));
+    // Not fmt::print, which throws where nobody reads standard error any more.
+    std::fputs(warning.c_str(), stderr);
   }
 }
 

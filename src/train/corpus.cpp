@@ -14,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kEndOfText = "<|endoftext|>";
+constexpr std::string_view kValidation = "in the part for validation ";
 
 Pattern pattern_of(const std::string& name) {
   if (name == "gpt2") return Pattern::gpt2;
@@ -145,6 +146,23 @@ Dataset one_stream(const std::vector<Source>& sources, const Tokenizer& tokenize
   return Dataset::from_tokens(ids);
 }
 
+std::string names_of(const Source& source) {
+  constexpr std::size_t kShown = 3;
+  if (source.texts.empty()) return source.tokens.string();
+  std::string names;
+  for (std::size_t i = 0; i < std::min(kShown, source.texts.size()); ++i) {
+    names += (i > 0 ? ", " : "") + source.texts[i].string();
+  }
+  const std::size_t more = source.texts.size() - std::min(kShown, source.texts.size());
+  return more == 0 ? names : fmt::format("{} and {} more", names, more);
+}
+
+// Without a token to learn from, or to be measured by, a run would end with a loss of 0.
+void require_loss(const Dataset& dataset, const Source& source, std::string_view part) {
+  require(!dataset.has_mask() || dataset.has_target(),
+          "{}: {}no token carries loss: no message of the role assistant", names_of(source), part);
+}
+
 // One stream cut into training and validation at a place, as nanoGPT does it.
 Split make_windows(const Recipe& recipe, const std::vector<Source>& sources,
                    const Tokenizer& tokenizer) {
@@ -154,7 +172,10 @@ Split make_windows(const Recipe& recipe, const std::vector<Source>& sources,
   const std::int64_t val_tokens = recipe.data.val_tokens;
   std::int64_t end = all.tokens();
   if (val_tokens > 0) end = std::min(end, cut + val_tokens + 1);
-  return {{{all.slice(0, cut), 1.0}}, all.slice(cut, end)};
+  Split split{{{all.slice(0, cut), 1.0}}, all.slice(cut, end)};
+  require_loss(split.train[0].dataset, sources[0], "");
+  require_loss(split.validation, sources[0], kValidation);
+  return split;
 }
 
 // Shards of one source of the mixture, made once per run: train/ and, unless there are too few
@@ -213,13 +234,22 @@ Split make_documents(const Recipe& recipe, const std::vector<Source>& sources,
       make_shards(sources[i].texts, folder, tokenizer, tokenize);
     }
     auto [train, validation] = open_source(folder, tokenizer, data.val_fraction);
+    validation = head(validation, data.val_tokens);
+    try {
+      require_loss(train, sources[i], "");
+      if (i == 0) require_loss(validation, sources[i], kValidation);
+    } catch (const Error&) {
+      // Or the shards would stand for the mended files of the next try.
+      if (sources[i].tokens.empty()) fs::remove_all(folder);
+      throw;
+    }
     // Alone, or as one of several without weights: by size.
     const double weight = sources.size() == 1 ? 1
                           : sources[i].weight == 0 && data.weights.empty()
                               ? static_cast<double>(train.tokens())
                               : sources[i].weight;
     split.train.push_back({std::move(train), weight});
-    if (i == 0) split.validation = head(validation, data.val_tokens);
+    if (i == 0) split.validation = std::move(validation);
   }
   return split;
 }

@@ -118,7 +118,9 @@ void read_train(ConfigTable& t, Recipe& r) {
   o.guard.threshold = t.real("train.spike_threshold", 8, 0, 1e6);
   const auto growth = t.reals("train.batch_growth");
   require<UsageError>(growth.size() % 2 == 0,
-                      "train.batch_growth: expected pairs of a share of the steps and a factor");
+                      "train.batch_growth: expected a share of the steps and a factor, one after "
+                      "the other, as in [0.5, 2]; got {} numbers",
+                      growth.size());
   for (std::size_t i = 0; i < growth.size(); i += 2) {
     require<UsageError>(
         growth[i] >= 0 && growth[i] < 1 && growth[i + 1] >= 1 && growth[i + 1] <= 1e6,

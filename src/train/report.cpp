@@ -43,10 +43,10 @@ ReportData training_report(const Recipe& recipe, const Transformer& model,
   const TransformerConfig& c = model.config();
   data.subtitle = fmt::format("{} · {} layers · {} wide · vocabulary {}", c.model_type, c.layers,
                               c.hidden_size, c.vocab_size);
+  const auto bits = outcome.validation.bits_per_byte;
   data.figures = {
       {"validation loss", fmt::format("{:.4f}", outcome.validation.loss), "nats per token"},
-      {"bits per byte", fmt::format("{:.4f}", outcome.validation.bits_per_byte),
-       "comparable over tokenizers"},
+      {"bits per byte", bits ? fmt::format("{:.4f}", *bits) : "-", "comparable over tokenizers"},
       {"parameters", fmt::format("{:.2f} M", static_cast<double>(c.parameters()) / 1e6), ""},
       {"training", fmt::format("{:.0f} s", outcome.seconds),
        fmt::format("{} steps, {} tokens", outcome.steps, outcome.tokens)},

@@ -28,7 +28,9 @@ Json read_about(const fs::path& folder) {
 // Nothing where nothing was validated: a loss of 0 would be the best of all.
 Json scores_of(const TrainOutcome& outcome) {
   if (outcome.validation.tokens == 0) return Json::object();
-  return {{"val_loss", outcome.validation.loss}, {"val_bpb", outcome.validation.bits_per_byte}};
+  Json scores = {{"val_loss", outcome.validation.loss}};
+  if (const auto bits = outcome.validation.bits_per_byte) scores["val_bpb"] = *bits;
+  return scores;
 }
 
 Json provenance(const RunSession& session, const Recipe& recipe, const Corpus& corpus,
@@ -191,7 +193,9 @@ std::optional<TrainOutcome> finished_run(const fs::path& out) {
   outcome.tokens = get<std::int64_t>(about, "tokens", file.string());
   outcome.seconds = get<double>(about, "train_seconds", file.string());
   outcome.validation.loss = get_or<double>(about, "/scores/val_loss", file.string(), 0);
-  outcome.validation.bits_per_byte = get_or<double>(about, "/scores/val_bpb", file.string(), 0);
+  if (about.contains(Json::json_pointer("/scores/val_bpb"))) {
+    outcome.validation.bits_per_byte = get_or<double>(about, "/scores/val_bpb", file.string(), 0);
+  }
   return outcome;
 }
 

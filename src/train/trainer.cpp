@@ -64,6 +64,9 @@ class Loop {
 
  private:
   bool save_is_due() const {
+    const bool saves = options_.save_every > 0 || options_.save_seconds > 0;
+    // The speed is measured once: the number of steps that it gave is kept at once.
+    if (saves && just_fitted_) return true;
     if (options_.save_every > 0) return step_ % options_.save_every == 0;
     return options_.save_seconds > 0 && seconds_since(last_save_) >= options_.save_seconds;
   }
@@ -139,7 +142,7 @@ class Loop {
                                                (options_.max_seconds - train_seconds_) / per_step);
     schedule_.steps = std::clamp(fit, step_ + 1, options_.schedule.steps);
     schedule_.warmup = std::min(schedule_.warmup, schedule_.steps / 10);
-    fitted_ = true;
+    fitted_ = just_fitted_ = true;
   }
 
   // Until the time tells how many steps fit, nobody knows.
@@ -197,11 +200,12 @@ class Loop {
     if (!callbacks_.evaluate) return;
     validation_ = callbacks_.evaluate();
     entry["val_loss"] = validation_.loss;
-    entry["val_bpb"] = validation_.bits_per_byte;
+    if (validation_.bits_per_byte) entry["val_bpb"] = *validation_.bits_per_byte;
     entry["train_seconds"] = train_seconds_;
-    log_.message(fmt::format("step {:>6}/{} | val_loss={:.4f} | {:.4f} bits per byte | {:.1f} s",
-                             step_, steps_shown(), validation_.loss, validation_.bits_per_byte,
-                             train_seconds_));
+    const std::string bits =
+        validation_.bits_per_byte ? fmt::format("{:.4f}", *validation_.bits_per_byte) : "-";
+    log_.message(fmt::format("step {:>6}/{} | val_loss={:.4f} | {} bits per byte | {:.1f} s", step_,
+                             steps_shown(), validation_.loss, bits, train_seconds_));
   }
 
   void save() {
@@ -219,6 +223,7 @@ class Loop {
     save_checkpoint(run_, step_, model_, optimizer_, state, options_.keep_checkpoints,
                     ema_ ? &*ema_ : nullptr);
     last_save_ = Clock::now();
+    just_fitted_ = false;
   }
 
   void restore() {
@@ -279,7 +284,7 @@ class Loop {
   std::int64_t step_ = 0, tokens_ = 0, window_tokens_ = 0;
   double loss_ = 0, recent_loss_ = 0, learning_rate_ = 0, gradient_norm_ = 0;
   double train_seconds_ = 0, window_seconds_ = 0, warm_seconds_ = 0, peak_ = 0;
-  bool fitted_ = false;
+  bool fitted_ = false, just_fitted_ = false;
   Clock::time_point last_save_;
   Evaluation validation_;
 };
@@ -290,6 +295,11 @@ TrainOutcome train(Transformer& model, Optimizer& optimizer, Sampler& data,
                    const TrainOptions& options, const TrainCallbacks& callbacks, RunLog& log,
                    const std::filesystem::path& run, bool resume) {
   return Loop(model, optimizer, data, options, callbacks, log, run).run(resume);
+}
+
+std::optional<double> bits_per_byte(double loss, std::int64_t bytes) {
+  if (bytes == 0) return std::nullopt;
+  return loss / std::numbers::ln2 / static_cast<double>(bytes);
 }
 
 Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType compute) {
@@ -306,7 +316,7 @@ Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType 
     bytes += batch.target_bytes;
   }
   return {.loss = tokens > 0 ? nll / static_cast<double>(tokens) : 0,
-          .bits_per_byte = bytes > 0 ? nll / std::numbers::ln2 / static_cast<double>(bytes) : 0,
+          .bits_per_byte = bits_per_byte(nll, bytes),
           .tokens = tokens};
 }
 

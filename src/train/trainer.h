@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,14 +39,17 @@ struct TrainOptions {
   float z_loss = 0;
   double ema = 0;          // decay; 0: off
   double max_seconds = 0;  // of training: after a few timed steps, the number of steps is set so
-                           // that they fit (never above schedule.steps); 0: no limit
+                           // that they fit (never above schedule.steps); 0: no limit. A resumed
+                           // run keeps that number
   LossGuard::Options guard;
   Profiler* profiler = nullptr;
 };
 
 struct Evaluation {
-  double loss = 0;           // nats per target token
-  double bits_per_byte = 0;  // of the targets' text; 0 when the bytes are unknown
+  double loss = 0;  // nats per target token
+  // Of the targets' text; nothing where that has no bytes, or they are unknown: 0 would be the best
+  // of all scores.
+  std::optional<double> bits_per_byte;
   std::int64_t tokens = 0;
 };
 
@@ -69,6 +73,9 @@ struct TrainOutcome {
 TrainOutcome train(Transformer& model, Optimizer& optimizer, Sampler& data,
                    const TrainOptions& options, const TrainCallbacks& callbacks, RunLog& log,
                    const std::filesystem::path& run, bool resume);
+
+// `loss` nats over `bytes` of text, in bits per byte; nothing where there are none.
+std::optional<double> bits_per_byte(double loss, std::int64_t bytes);
 
 // Loss of the model over all of `batches`, nothing dropped out.
 Evaluation evaluate(const Transformer& model, const EvalBatches& batches, DType compute);

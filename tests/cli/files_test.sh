@@ -17,6 +17,12 @@ refused 1 data stats "$work/pipe.jsonl"
 refused 1 tokenizer train "$work/pipe.txt" -o "$work/t.json"
 refused 1 train "$work/pipe.toml" --data "$source/README.md" -o "$work/run"
 refused 1 train "$source/recipes/base.toml" --data "$work/pipe.txt" -o "$work/run" -q
+refused 1 speedrun --corpus "$work/pipe.txt" -o "$work/speedrun" -q
+printf ' \n' >"$work/blank.txt"
+echo text >"$work/some.txt"
+status 2 speedrun -o "$work/speedrun" -q --corpus "$work/some.txt" "$work/blank.txt"
+says 'blank.txt: the corpus is empty' err
+[ ! -e "$work/speedrun" ] || fail "a refused speedrun left a folder behind"
 refused 1 generate -m "$work/model" -p x
 refused 1 generate -m "$tiny" -f "$work/pipe.txt"
 refused 1 eval -m "$tiny" --data "$work/pipe.txt"

@@ -47,6 +47,23 @@ status 2 generate -m
 says '--model: needs a value' err
 status 2 runs ls -n -1
 status 2 data synth -o "$work/x.jsonl" -n 5 --seed -1
+# Flags are named as they may have been typed; what is no number and what is too large are told apart.
+status 2 data synth -o "$work/x.jsonl" -n -5
+says '-n,--documents: Value -5 not in range 0 to 1099511627776' err
+status 2 data synth -o "$work/x.jsonl" -n 99999999999999999999
+says 'out of range: expected a whole number from -9223372036854775808 to 9223372036854775807, got "99999999999999999999"' err
+status 2 generate -m "$tiny" -p x -s 99999999999999999999
+says 'out of range: expected a whole number from 0 to 18446744073709551615, got' err
+status 2 generate -m "$tiny" -p x --temp 1e999
+says 'out of range: expected a number, got "1e999"' err
+# The recipes of docs/recipes.md that show a list.
+examples=$(sed -nE 's/^.*`((data\.weights|train\.batch_growth)=[^`]*)`.*$/\1/p' "$source/docs/recipes.md")
+[ "$(wc -l <<<"$examples")" = 2 ] || fail "docs/recipes.md shows other lists: $examples"
+for i in $(seq 60); do echo "the cat number $i sat on the mat"; done >"$work/one.txt"
+sed 's/cat/dog/' "$work/one.txt" >"$work/two.txt"
+# shellcheck disable=SC2046
+status 0 train "$source/recipes/base.toml" model.depth=1 tokenizer.kind=bytes train.steps=3 train.context=16 \
+  data.val_fraction=0.3 $examples --data "$work/one.txt" "$work/two.txt" -o "$work/lists" -q
 status 2 tokenizer train "$source/README.md" -o "$work/x" --vocab-size 99999999999
 says '--vocab-size: the number is out of range' err
 status 2 tokenizer train "$source/README.md" -o "$work/x" --memory -5

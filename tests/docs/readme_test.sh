@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every command of README.md and of docs/chat.md and docs/data.md runs, on small data and with flags added that shorten it.
+# Every command of README.md and of docs/chat.md and docs/data.md runs, on small data and with flags added that shorten it,
+# and every request of docs/serve.md on the speedrun's model.
 #   readme_test.sh PROGRAM SOURCE
 set -euo pipefail
 program=$(realpath "$1")
@@ -45,4 +46,9 @@ while read -r command; do
     "stepstone speedrun") sleep 1.1 ;;  # the next one's folder has another second in its name
   esac
 done <<< "$commands"
+# What docs/serve.md asks fits the model that quickstart makes, whose context is short.
+models=(runs/speedrun-*/chat)
+status=0
+python3 "$source/tests/serve/docs_test.py" "$program" "${models[0]}" || status=$?
+[ "$status" = 0 ] || [ "$status" = 77 ] || exit 1
 echo "$count commands of the documents ran"
