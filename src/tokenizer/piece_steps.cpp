@@ -107,24 +107,25 @@ PieceStep pattern_step(Matcher matcher, Behavior behavior, bool invert) {
   return [=](Pieces& pieces, bool) {
     cut(pieces, behavior, [&](std::string_view piece, std::vector<Part>& parts) {
       std::size_t done = 0;
-      for (const auto& [begin, end] : matcher(piece)) {
+      matcher(piece, [&](std::size_t begin, std::size_t end) {
         if (begin > done) parts.push_back({done, begin, invert});
         parts.push_back({begin, end, !invert});
         done = end;
-      }
+      });
       if (done < piece.size()) parts.push_back({done, piece.size(), invert});
     });
   };
 }
 
-// Every piece through change(piece, index); the text is put together anew.
+// Every piece through change(piece, index, out); the text is put together anew.
 template <typename F>
-void rewrite(Pieces& pieces, F&& change) {
+void rewrite(Pieces& pieces, const TextLimit& limit, F&& change) {
   std::string text;
   text.reserve(pieces.text.size() * 5 / 4);
   for (std::size_t i = 0; i < pieces.ranges.size(); ++i) {
     const std::size_t begin = text.size();
     change(pieces[i], i, text);
+    limit.check(text.size());
     pieces.ranges[i] = {begin, text.size()};
   }
   pieces.text = std::move(text);
@@ -134,8 +135,9 @@ PieceStep byte_level(const Json& json, const std::string& file) {
   const bool add_space = get_or<bool>(json, "add_prefix_space", file, true);
   const bool use_regex = get_or<bool>(json, "use_regex", file, true);
   return [=](Pieces& pieces, bool) {
+    const TextLimit limit{"tokenizer", "pre_tokenizer ByteLevel", pieces.most};
     if (add_space) {
-      rewrite(pieces, [](std::string_view piece, std::size_t, std::string& out) {
+      rewrite(pieces, limit, [](std::string_view piece, std::size_t, std::string& out) {
         if (!piece.starts_with(' ')) out += ' ';
         out += piece;
       });
@@ -148,7 +150,7 @@ PieceStep byte_level(const Json& json, const std::string& file) {
         });
       });
     }
-    rewrite(pieces, [](std::string_view piece, std::size_t, std::string& out) {
+    rewrite(pieces, limit, [](std::string_view piece, std::size_t, std::string& out) {
       out += to_byte_level(piece);
     });
   };
@@ -166,11 +168,13 @@ PieceStep metaspace(const Json& json, const std::string& field, const std::strin
   const Matcher find_mark = read_pattern({{"String", mark}}, field, file);
   const PieceStep at_marks = pattern_step(find_mark, Behavior::with_next, false);
   return [=](Pieces& pieces, bool at_start) {
-    rewrite(pieces, [&](std::string_view piece, std::size_t i, std::string& out) {
+    const TextLimit limit{"tokenizer", "pre_tokenizer Metaspace", pieces.most};
+    rewrite(pieces, limit, [&](std::string_view piece, std::size_t i, std::string& out) {
       const std::size_t begin = out.size();
       for (const char c : piece) {
         if (c == ' ') {
           out += mark;
+          limit.check(out.size());
         } else {
           out += c;
         }

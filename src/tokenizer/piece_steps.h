@@ -17,13 +17,15 @@ struct Pieces {
   };
   std::string text;
   std::vector<Range> ranges;
+  std::size_t most = ~std::size_t{0};  // bytes that the text may grow to
 
   std::string_view operator[](std::size_t i) const {
     return std::string_view(text).substr(ranges[i].begin, ranges[i].end - ranges[i].begin);
   }
 };
 
-// `at_start`: the text begins where the whole input does.
+// `at_start`: the text begins where the whole input does. Throws FormatError with the name of a
+// step that makes the text too long.
 using PieceStep = std::function<void(Pieces&, bool at_start)>;
 
 // The steps of a "pre_tokenizer", a Sequence taken apart. Throws FormatError(file, field) for one

@@ -6,6 +6,10 @@
 namespace stepstone {
 namespace {
 
+// What the steps may make of a text of `bytes`. No real tokenizer comes near it (NFKD makes 11
+// bytes of one at most), and what comes after the steps needs some fifty bytes for each.
+std::size_t most_bytes(std::size_t bytes) { return (std::size_t{1} << 20) + 16 * bytes; }
+
 void encode_word(const SubwordModel& model, std::string_view word, const char* text_end,
                  WordCache& words, std::vector<std::int32_t>& out) {
   if (word.size() > WordCache::kMaxWordBytes) return model.encode(word, out);
@@ -28,7 +32,8 @@ void Pipeline::encode(std::string_view text, bool at_start, WordCache& words,
   if (text.empty()) return;
   Pieces pieces;
   pieces.text = is_utf8(text) ? std::string(text) : to_utf8_lossy(text);
-  for (const TextStep& step : text_steps) step(pieces.text);
+  pieces.most = most_bytes(pieces.text.size());
+  for (const TextStep& step : text_steps) step(pieces.text, pieces.most);
   if (pieces.text.empty()) return;
   pieces.ranges = {{0, pieces.text.size()}};
   for (const PieceStep& step : piece_steps) step(pieces, at_start);

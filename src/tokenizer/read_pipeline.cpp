@@ -12,7 +12,7 @@ namespace {
 
 // What a decoder does to the bytes of each token, and to the ends of the text.
 struct Decoding {
-  std::vector<std::function<void(std::string&)>> token_steps;
+  std::vector<TextStep> token_steps;
   bool byte_fallback = false, byte_level = false;
   std::string strip_start, strip_end;
   std::size_t strip_start_count = 0;
@@ -34,8 +34,11 @@ void decode_word_piece(std::string& token, const std::string& prefix, bool clean
 
 void read_decoder(const Json& json, const std::string& field, const std::string& file,
                   Decoding& out) {
+  const auto add = [&](auto change) {
+    out.token_steps.push_back(limited(file, field, std::move(change)));
+  };
   if (json.is_null()) {  // tokens with a space between
-    out.token_steps.push_back([](std::string& token) { token.insert(0, 1, ' '); });
+    add([](std::string& token, const TextLimit&) { token.insert(0, 1, ' '); });
     out.strip_start = std::string(1, ' ');
     out.strip_start_count = 1;
     return;
@@ -59,16 +62,16 @@ void read_decoder(const Json& json, const std::string& field, const std::string&
     if (pattern == nullptr || !pattern->is_object() || !pattern->contains("String")) {
       throw FormatError(file, field + ".pattern", "expected {\"String\": …}");
     }
-    out.token_steps.push_back([from = get<std::string>(*pattern, "String", file),
-                               to = get<std::string>(json, "content", file)](std::string& token) {
-      token = replaced(token, from, to);
+    add([from = get<std::string>(*pattern, "String", file),
+         to = get<std::string>(json, "content", file)](std::string& token, const TextLimit& limit) {
+      token = replaced(token, from, to, limit);
     });
   } else if (type == "Metaspace") {
     const auto mark = get_or<std::string>(json, "replacement", file, "\u2581");
     const bool old_prefix = get_or<bool>(json, "add_prefix_space", file, true);
     const auto scheme =
         get_or<std::string>(json, "prepend_scheme", file, old_prefix ? "always" : "never");
-    out.token_steps.push_back([mark](std::string& token) { token = replaced(token, mark, " "); });
+    add([mark](std::string& token, const TextLimit&) { token = replaced(token, mark, " "); });
     out.strip_start = std::string(1, ' ');
     out.strip_start_count = scheme == "never" ? 0 : 1;
   } else if (type == "Strip") {
@@ -78,21 +81,22 @@ void read_decoder(const Json& json, const std::string& field, const std::string&
       throw FormatError(file, field + ".stop", "a value other than 0 is not supported");
     }
   } else if (type == "WordPiece") {
-    out.token_steps.push_back(
-        [prefix = get_or<std::string>(json, "prefix", file, "##"),
-         cleanup = get_or<bool>(json, "cleanup", file, true)](std::string& token) {
-          decode_word_piece(token, prefix, cleanup);
-        });
+    add([prefix = get_or<std::string>(json, "prefix", file, "##"),
+         cleanup = get_or<bool>(json, "cleanup", file, true)](
+            std::string& token, const TextLimit&) { decode_word_piece(token, prefix, cleanup); });
     out.strip_start = std::string(1, ' ');
     out.strip_start_count = 1;
   } else if (type == "BPEDecoder") {
-    out.token_steps.push_back([suffix = get_or<std::string>(json, "suffix", file, "</w>")](
-                                  std::string& token) { token = replaced(token, suffix, " "); });
+    add([suffix = get_or<std::string>(json, "suffix", file, "</w>")](
+            std::string& token, const TextLimit&) { token = replaced(token, suffix, " "); });
     out.strip_end = std::string(1, ' ');
   } else if (type != "Fuse") {
     throw FormatError(file, field + ".type", fmt::format("\"{}\" is not supported", type));
   }
 }
+
+// Bytes that a token may stand for: decoders take away and put a space in.
+std::size_t most_bytes_of(const std::string& token) { return 256 + 16 * token.size(); }
 
 std::string decoded(const std::string& token, const Decoding& decoding, bool control) {
   const auto byte = decoding.byte_fallback && !control ? byte_of_token(token) : std::nullopt;
@@ -101,7 +105,7 @@ std::string decoded(const std::string& token, const Decoding& decoding, bool con
     if (const auto bytes = from_byte_level(token)) return *bytes;
   }
   std::string text = token;
-  for (const auto& step : decoding.token_steps) step(text);
+  for (const TextStep& step : decoding.token_steps) step(text, most_bytes_of(token));
   return text;
 }
 

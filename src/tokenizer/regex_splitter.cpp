@@ -78,17 +78,17 @@ void RegexSplitter::split(std::string_view text,
 void RegexSplitter::split_valid(std::string_view text,
                                 const std::function<void(std::string_view)>& piece) const {
   std::size_t done = 0;  // everything before has been given out
-  for (const auto& [begin, end] : matches(text)) {
+  matches(text, [&](std::size_t begin, std::size_t end) {
     if (begin > done) piece(text.substr(done, begin - done));
     piece(text.substr(begin, end - begin));
     done = end;
-  }
+  });
   if (done < text.size()) piece(text.substr(done));
 }
 
-std::vector<std::pair<std::size_t, std::size_t>> RegexSplitter::matches(
-    std::string_view text) const {
-  std::vector<std::pair<std::size_t, std::size_t>> found;
+void RegexSplitter::matches(
+    std::string_view text,
+    const std::function<void(std::size_t begin, std::size_t end)>& found) const {
   const MatchData match(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr));
   require(match != nullptr, "out of memory for a pattern");
   std::size_t from = 0;
@@ -103,10 +103,9 @@ std::vector<std::pair<std::size_t, std::size_t>> RegexSplitter::matches(
     // \K in a look-around can report a match that ends before it starts.
     require(range[0] >= from && range[1] > range[0],
             "pre-tokenizer pattern gives matches that overlap");
-    found.emplace_back(range[0], range[1]);
     from = range[1];
+    found(range[0], range[1]);
   }
-  return found;
 }
 
 }  // namespace stepstone

@@ -6,8 +6,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 namespace stepstone {
 
@@ -27,8 +25,9 @@ class RegexSplitter {
   // piece of its own. Throws Error when a match takes more steps than the limit.
   void split(std::string_view text, const std::function<void(std::string_view)>& piece) const;
 
-  // First and last byte of each match in UTF-8 text, left to right.
-  std::vector<std::pair<std::size_t, std::size_t>> matches(std::string_view text) const;
+  // Calls found() with the first and last byte of each match in UTF-8 text, left to right.
+  void matches(std::string_view text,
+               const std::function<void(std::size_t begin, std::size_t end)>& found) const;
 
  private:
   struct Compiled;

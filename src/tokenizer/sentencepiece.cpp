@@ -205,7 +205,7 @@ TextStep normalizer_step(const Model& model, const std::string& file,
                                                                  user_defined.end());
   const auto kept = std::make_shared<const Trie>(entries.empty() ? Trie() : Trie(entries));
   const bool add_prefix = model.add_prefix, remove = model.remove_spaces;
-  return [=](std::string& text) {
+  return limited("tokenizer", "normalizer_spec", [=](std::string& text, const TextLimit& limit) {
     std::string out;
     bool after_space = remove, started = false;
     const char* const end = text.data() + text.size();
@@ -231,11 +231,12 @@ TextStep normalizer_step(const Model& model, const std::string& file,
           out += c;
         }
       }
+      limit.check(out.size());
       after_space = remove && part.ends_with(' ');
     }
     while (remove && out.ends_with(kWordStart)) out.resize(out.size() - kWordStart.size());
     text = std::move(out);
-  };
+  });
 }
 
 bool is_tag(std::string_view text) {

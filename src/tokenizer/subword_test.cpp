@@ -209,6 +209,41 @@ TEST(Subword, DamagedSentencePieceModels) {
   EXPECT_GT(refused, 100);
 }
 
+// A text of a few bytes and rules that make gigabytes of it: refused at the step that goes too far.
+TEST(Subword, StepsThatMakeTooMuchOfATextAreNamed) {
+  const Json many = {
+      {"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(1000, 'a')}};
+  Json any = many;
+  any["pattern"] = {{"Regex", "[a]"}};
+  const Json prepend = {{"type", "Prepend"}, {"prepend", std::string(3 << 20, 'a')}};
+  const Json metaspace = {{"type", "Metaspace"}, {"replacement", std::string(1000, ' ')}};
+  const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  const auto message_of = [](const char* part, const char* list, const Json& one) {
+    Json json = golden()["tokenizers"]["unigram"]["tokenizer"];
+    json[part] = {{"type", "Sequence"}, {list, Json(std::vector<Json>(24, one))}};
+    try {
+      load_text(json.dump()).encode("a b\u00e9");
+    } catch (const FormatError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  const auto too_long = [](const std::string& step) {
+    return "tokenizer: " + step + ": makes a text of more than 1048656 bytes";
+  };
+  for (const Json& replace : {many, any}) {
+    EXPECT_EQ(message_of("normalizer", "normalizers", replace), too_long("normalizer Replace"));
+  }
+  EXPECT_EQ(message_of("normalizer", "normalizers", prepend), too_long("normalizer Prepend"));
+  EXPECT_EQ(message_of("pre_tokenizer", "pretokenizers", metaspace),
+            too_long("pre_tokenizer Metaspace"));
+  EXPECT_EQ(message_of("pre_tokenizer", "pretokenizers", bytes),
+            too_long("pre_tokenizer ByteLevel"));
+  EXPECT_THAT(
+      message_of("decoder", "decoders", many),
+      ::testing::HasSubstr("tokenizer.json: decoder.decoders[0]: makes a text of more than"));
+}
+
 struct Fault {
   const char* field;
   std::function<void(Json&)> make;

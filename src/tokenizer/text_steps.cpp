@@ -14,6 +14,8 @@
 namespace stepstone {
 namespace {
 
+using Change = std::function<void(std::string&, const TextLimit&)>;
+
 // Each character through change(code, out).
 template <typename F>
 void map_characters(std::string& text, F&& change) {
@@ -36,11 +38,22 @@ bool is_ascii(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
 }
 
-void to_form(std::string& text, int options) {
+// Bytes that a normal form makes of one, at most: U+FDFA, of 3, has 33 in NFKD.
+constexpr std::size_t kFormGrowth = 11;
+
+void to_form(std::string& text, int options, const TextLimit& limit) {
   if (is_ascii(text)) return;
   utf8proc_uint8_t* raw = nullptr;
   require(text.size() < std::size_t{1} << 30, "text of {} bytes is too long to normalize",
           text.size());
+  if (text.size() > limit.most / kFormGrowth) {  // it might not fit: its characters are counted
+    const auto count =
+        utf8proc_decompose(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                           static_cast<utf8proc_ssize_t>(text.size()), nullptr, 0,
+                           static_cast<utf8proc_option_t>(UTF8PROC_STABLE | options));
+    require(count >= 0, "normalizing text: {}", utf8proc_errmsg(count));
+    limit.check(static_cast<std::size_t>(count));
+  }
   const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
                                  static_cast<utf8proc_ssize_t>(text.size()), &raw,
                                  static_cast<utf8proc_option_t>(UTF8PROC_STABLE | options));
@@ -49,7 +62,7 @@ void to_form(std::string& text, int options) {
   text.assign(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(size));
 }
 
-void lowercase(std::string& text) {
+void lowercase(std::string& text, const TextLimit&) {
   map_characters(text, [](char32_t code, std::string& out) {
     if (code == 0x130) {
       out += "i\u0307";
@@ -87,12 +100,12 @@ bool is_chinese(char32_t c) {
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-TextStep bert_normalizer(const Json& json, const std::string& file) {
+Change bert_normalizer(const Json& json, const std::string& file) {
   const bool clean = get_or<bool>(json, "clean_text", file, true);
   const bool chinese = get_or<bool>(json, "handle_chinese_chars", file, true);
   const bool lower = get_or<bool>(json, "lowercase", file, true);
   const bool strip = get_or<bool>(json, "strip_accents", file, lower);
-  return [=](std::string& text) {
+  return [=](std::string& text, const TextLimit& limit) {
     if (clean) {
       map_characters(text, [](char32_t code, std::string& out) {
         if (code == 0 || code == 0xFFFD || is_control(code)) return;
@@ -107,14 +120,14 @@ TextStep bert_normalizer(const Json& json, const std::string& file) {
       });
     }
     if (strip) {
-      to_form(text, UTF8PROC_DECOMPOSE);
+      to_form(text, UTF8PROC_DECOMPOSE, limit);
       erase_characters(text, [](char32_t c) { return category(c) == UTF8PROC_CATEGORY_MN; });
     }
-    if (lower) lowercase(text);
+    if (lower) lowercase(text, limit);
   };
 }
 
-void nmt(std::string& text) {
+void nmt(std::string& text, const TextLimit&) {
   map_characters(text, [](char32_t c, std::string& out) {
     if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F ||
         c == 0x9F) {
@@ -166,16 +179,17 @@ std::string from_base64(const std::string& text, const std::string& field,
 
 // Character by character where a user-perceived character is long, else whole, as `tokenizers`
 // does.
-TextStep precompiled(const Json& json, const std::string& field, const std::string& file) {
+Change precompiled(const Json& json, const std::string& field, const std::string& file) {
   const std::string name = field + ".precompiled_charsmap";
   const auto map = std::make_shared<const Charsmap>(
       from_base64(get<std::string>(json, "precompiled_charsmap", file), name, file), file, name);
-  return [map](std::string& text) {
+  return [map](std::string& text, const TextLimit& limit) {
     std::string out;
     const char* const end = text.data() + text.size();
     const auto append = [&](std::string_view part) {
       const auto match = map->find(part, false);
       out += match ? match->replacement : part;
+      limit.check(out.size());
     };
     for (const char* p = text.data(); p < end;) {
       const char* q = p;
@@ -206,36 +220,39 @@ TextStep precompiled(const Json& json, const std::string& field, const std::stri
   };
 }
 
-TextStep replace_step(const Json& json, const std::string& field, const std::string& file) {
+Change replace_step(const Json& json, const std::string& field, const std::string& file) {
   const Json* pattern = find_field(json, "pattern");
   const Matcher matcher = read_pattern(pattern ? *pattern : Json(), field + ".pattern", file);
-  return [matcher, content = get<std::string>(json, "content", file)](std::string& text) {
-    const auto matches = matcher(text);
-    if (matches.empty()) return;
+  return [matcher, content = get<std::string>(json, "content", file)](std::string& text,
+                                                                      const TextLimit& limit) {
     std::string out;
     std::size_t done = 0;
-    for (const auto& [begin, end] : matches) {
+    matcher(text, [&](std::size_t begin, std::size_t end) {
       out.append(text, done, begin - done);
       out += content;
+      limit.check(out.size());
       done = end;
-    }
+    });
+    if (done == 0) return;  // no match: each has a byte at least
     out.append(text, done);
     text = std::move(out);
   };
 }
 
-TextStep form(int options) {
-  return [options](std::string& text) { to_form(text, options); };
+Change form(int options) {
+  return [options](std::string& text, const TextLimit& limit) { to_form(text, options, limit); };
 }
 
-TextStep read_step(const std::string& type, const Json& json, const std::string& field,
+Change read_change(const std::string& type, const Json& json, const std::string& field,
                    const std::string& file) {
   if (type == "NFC") return form(UTF8PROC_COMPOSE);
   if (type == "NFD") return form(UTF8PROC_DECOMPOSE);
   if (type == "NFKC") return form(UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
   if (type == "NFKD") return form(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT);
   if (type == "Lowercase") return lowercase;
-  if (type == "StripAccents") return [](std::string& text) { erase_characters(text, is_mark); };
+  if (type == "StripAccents") {
+    return [](std::string& text, const TextLimit&) { erase_characters(text, is_mark); };
+  }
   if (type == "Nmt") return nmt;
   if (type == "BertNormalizer") return bert_normalizer(json, file);
   if (type == "Precompiled") return precompiled(json, field, file);
@@ -243,10 +260,10 @@ TextStep read_step(const std::string& type, const Json& json, const std::string&
   if (type == "Strip") {
     const bool left = get_or<bool>(json, "strip_left", file, true);
     const bool right = get_or<bool>(json, "strip_right", file, true);
-    return [left, right](std::string& text) { strip_spaces(text, left, right); };
+    return [left, right](std::string& text, const TextLimit&) { strip_spaces(text, left, right); };
   }
   if (type == "Prepend") {
-    return [prefix = get<std::string>(json, "prepend", file)](std::string& text) {
+    return [prefix = get<std::string>(json, "prepend", file)](std::string& text, const TextLimit&) {
       if (!text.empty()) text.insert(0, prefix);
     };
   }
@@ -255,12 +272,28 @@ TextStep read_step(const std::string& type, const Json& json, const std::string&
 
 }  // namespace
 
-std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+void TextLimit::check(std::size_t bytes) const {
+  if (bytes <= most) return;
+  throw FormatError(file, step, fmt::format("makes a text of more than {} bytes", most));
+}
+
+TextStep limited(std::string file, std::string name, Change change) {
+  return [file = std::move(file), name = std::move(name), change = std::move(change)](
+             std::string& text, std::size_t most) {
+    const TextLimit limit{file, name, most};
+    change(text, limit);
+    limit.check(text.size());
+  };
+}
+
+std::string replaced(std::string_view text, std::string_view from, std::string_view to,
+                     const TextLimit& limit) {
   std::string out;
   std::size_t done = 0;
   for (std::size_t at = 0; !from.empty() && (at = text.find(from, done)) != text.npos;) {
     out += text.substr(done, at - done);
     out += to;
+    limit.check(out.size());
     done = at + from.size();
   }
   out += text.substr(done);
@@ -278,7 +311,9 @@ std::vector<TextStep> read_normalizer(const Json& json, const std::string& field
   if (json.is_null()) return {};
   if (!json.is_object()) throw FormatError(file, field, "expected an object or null");
   const auto type = get<std::string>(json, "type", file);
-  if (type != "Sequence") return {read_step(type, json, field, file)};
+  if (type != "Sequence") {
+    return {limited("tokenizer", "normalizer " + type, read_change(type, json, field, file))};
+  }
   const Json* const parts = find_field(json, "normalizers");
   if (parts == nullptr || !parts->is_array()) {
     throw FormatError(file, field + ".normalizers", "expected an array");
@@ -299,13 +334,12 @@ Matcher read_pattern(const Json& json, const std::string& field, const std::stri
     throw FormatError(file, field, "expected {\"String\": …} or {\"Regex\": …}");
   }
   if (json.contains("String")) {
-    return [needle = get<std::string>(json, "String", file)](std::string_view text) {
-      std::vector<std::pair<std::size_t, std::size_t>> matches;
+    return [needle = get<std::string>(json, "String", file)](std::string_view text,
+                                                             const Found& found) {
       for (std::size_t at = 0; !needle.empty() && (at = text.find(needle, at)) != text.npos;
            at += needle.size()) {
-        matches.emplace_back(at, at + needle.size());
+        found(at, at + needle.size());
       }
-      return matches;
     };
   }
   std::shared_ptr<const RegexSplitter> regex;
@@ -314,7 +348,7 @@ Matcher read_pattern(const Json& json, const std::string& field, const std::stri
   } catch (const UsageError& error) {
     throw FormatError(file, field + ".Regex", error.what());
   }
-  return [regex](std::string_view text) { return regex->matches(text); };
+  return [regex](std::string_view text, const Found& found) { regex->matches(text, found); };
 }
 
 }  // namespace stepstone
