@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "data/utf8.h"
 #include "generate_flags.h"
 #include "infer/chat_console.h"
 #include "output.h"
@@ -43,6 +44,7 @@ struct ChatFlags : GenerateFlags {
 
 void run(const ChatFlags& flags) {
   flags.request.sampling.validate();
+  require_utf8(flags.system, "--system");
   Stone stone = load_stone(flags.model, Weights::as_stored);
   Generator generator(stone, flags.generator());
   note_context(flags.context, generator.context(), stone.model->config());

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/suggest.h"
+#include "data/utf8.h"
 #include "io/paths.h"
 
 namespace stepstone {
@@ -55,6 +56,9 @@ class Loop {
       return true;
     }
     try {
+      if (const auto invalid = find_invalid_utf8(line)) {
+        throw Error(fmt::format("text (byte {}): is not valid UTF-8", *invalid));
+      }
       if (line.front() == '/') return command(line);
       answer(
           [&](const auto& on_text) { return session_.ask(line, on_text, console_.interrupted); });

@@ -105,6 +105,15 @@ TEST_F(ChatConsoleTest, CtrlCEndsTheAnswerAndAtATerminalNotTheChat) {
   EXPECT_EQ(run({}), ChatEnd::interrupted);
 }
 
+TEST_F(ChatConsoleTest, ALineThatIsNotUtf8IsRefusedAndTheNextAnswered) {
+  EXPECT_EQ(run({"ab\xFF", "hello", "/system \xC3"}), ChatEnd::failed);
+  EXPECT_EQ(notes,
+            "line 1: text (byte 2): is not valid UTF-8\ntext (byte 8): is not valid UTF-8\n");
+  ASSERT_EQ(session.messages().size(), 2u);
+  EXPECT_EQ(session.system(), "");
+  EXPECT_EQ(out, "\n" + session.messages()[1].content + "\n");
+}
+
 TEST(WithoutControls, KeepsTextAlone) {
   EXPECT_EQ(without_controls("a\tb\n你好"), "a\tb\n你好");
   EXPECT_EQ(without_controls("\x1b[2J\x7f\xC2\x9B"), "\xEF\xBF\xBD[2J\xEF\xBF\xBD\xEF\xBF\xBD");

@@ -24,6 +24,7 @@ cmp -s "$work/out" "$work/first" || fail "the same seed gave other answers"
 [ $? = 1 ] || fail "strange input: exit status not 1"
 says 'too long' err
 says 'unknown command /nonsense' err
+says 'line 2: text (byte 0): is not valid UTF-8' err
 printf '' | talk || fail "empty input: exit status $?"
 status 2 chat -m "$tiny" --temp -1
 
