@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "data/utf8.h"
 #include "generate_flags.h"
 #include "infer/chat_console.h"
 #include "output.h"
@@ -43,6 +44,7 @@ struct ChatFlags : GenerateFlags {
 
 void run(const ChatFlags& flags) {
   flags.request.sampling.validate();
+  require_utf8(flags.system, "--system");
   Stone stone = load_stone(flags.model, Weights::as_stored);
   Generator generator(stone, flags.generator());
   note_context(flags.context, generator.context(), stone.model->config());
@@ -56,7 +58,16 @@ void run(const ChatFlags& flags) {
                             .terminal = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0,
                             .verbose = flags.verbose};
   const Interrupts handler;
-  if (!run_chat(session, console)) exit_status = 128 + SIGINT;
+  switch (run_chat(session, console)) {
+    case ChatEnd::done:
+      break;
+    case ChatEnd::failed:
+      exit_status = 1;
+      break;
+    case ChatEnd::interrupted:
+      exit_status = 128 + SIGINT;
+      break;
+  }
 }
 
 }  // namespace
@@ -68,7 +79,8 @@ void add_chat(CLI::App& app) {
   verb->footer(
       "Messages are read line by line from standard input; answers go to standard output, all "
       "else\n"
-      "to standard error. /help lists the commands. Ctrl-C ends an answer, Ctrl-D the chat.");
+      "to standard error. /help lists the commands. Ctrl-C ends an answer, Ctrl-D the chat.\n"
+      "Through a pipe the exit status is 1 when a line failed.");
   verb->add_option("--system", flags->system, "System message");
   add_generate_flags(*verb, *flags);
   verb->add_flag("-v,--verbose", flags->verbose, "Speed after each answer");

@@ -1,6 +1,7 @@
 // stepstone generate -m DIR -p TEXT [-n N …]
 #include <unistd.h>
 
+#include "data/utf8.h"
 #include "generate_flags.h"
 #include "io/file.h"
 #include "io/utf8.h"
@@ -42,6 +43,9 @@ void run(const PromptFlags& flags) {
   flags.request.sampling.validate();
   const std::string prompt =
       flags.file.empty() ? flags.prompt : read_input(flags.file, kMaxPromptFile);
+  require_utf8(prompt, flags.file.empty()  ? "--prompt"
+                       : flags.file == "-" ? "standard input"
+                                           : flags.file);
   Stone stone = load_stone(flags.model, Weights::as_stored);
   Generator generator(stone, flags.generator());
   note_context(flags.context, generator.context(), stone.model->config());

@@ -68,13 +68,14 @@ std::string_view trim_lines(std::string_view text) {
   return text.substr(first, text.find_last_not_of("\r\n") + 1 - first);
 }
 
-void check_utf8(std::string_view text, const std::string& where, std::uint64_t offset) {
-  if (const auto invalid = find_invalid_utf8(text)) {
-    throw FormatError(where, "text", "is not valid UTF-8", offset + *invalid);
-  }
-}
-
 }  // namespace
+
+std::string read_text(const fs::path& path) {
+  Window window(path);
+  while (!window.at_end()) window.more();
+  require_utf8(window.view(), path.string(), window.offset());
+  return std::string(window.view());
+}
 
 class DocumentReader::Source {
  public:
@@ -100,7 +101,7 @@ class DocumentReader::TextSource : public Source {
       const std::string_view text = window_.view().substr(0, length);
       const bool blank = is_blank(text);
       if (!blank) {
-        check_utf8(text, path_, window_.offset());
+        require_utf8(text, path_, window_.offset());
         document.text = options_.text_split == TextSplit::blank_lines ? trim_lines(text) : text;
       }
       window_.use(length + gap);
@@ -207,7 +208,7 @@ class DocumentReader::JsonLinesSource : public Source {
   }
 
   void parse(std::string_view line, Document& document) {
-    check_utf8(line, where(), window_.offset());
+    require_utf8(line, where(), window_.offset());
     simdjson::dom::element root;
     // The window keeps simdjson's padding behind every line.
     const auto error = parser_.parse(line.data(), line.size(), false).get(root);

@@ -50,6 +50,10 @@ struct Document {
 // once. UsageError for a pattern that names nothing, or a file of another kind.
 std::vector<std::filesystem::path> find_corpus_files(std::span<const std::string> patterns);
 
+// All of a file as it is, plain or packed, without a byte order mark. FormatError names the byte
+// that is not UTF-8.
+std::string read_text(const std::filesystem::path& path);
+
 // Reads documents one after another. Documents of white space alone are left out.
 class DocumentReader {
  public:

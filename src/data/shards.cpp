@@ -176,20 +176,7 @@ void pad(std::string& payload) {
   payload.resize((payload.size() + kAlignment - 1) / kAlignment * kAlignment, '\0');
 }
 
-std::filesystem::path checked_target(std::filesystem::path folder) {
-  std::error_code error;
-  const bool free =
-      !std::filesystem::exists(folder, error) ||
-      (std::filesystem::is_directory(folder, error) && std::filesystem::is_empty(folder, error));
-  require<UsageError>(free || is_shard_folder(folder),
-                      "{}: exists and is not a token dataset; choose another folder",
-                      folder.string());
-  return folder;
-}
-
-}  // namespace
-
-bool is_shard_folder(const std::filesystem::path& folder) {
+bool has_our_index(const std::filesystem::path& folder) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(folder / kIndexName, error)) return false;
   try {
@@ -198,6 +185,74 @@ bool is_shard_folder(const std::filesystem::path& folder) {
   } catch (const Error&) {
     return false;
   }
+}
+
+bool holds_shards(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error), end;
+  for (; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with("tokens-") && name.ends_with(".shard")) return true;
+  }
+  return false;
+}
+
+void check_manifest(const std::filesystem::path& folder, const std::vector<ManifestEntry>& manifest,
+                    const std::string& name, std::uint64_t size, const std::string& hash) {
+  const auto entry = std::find_if(manifest.begin(), manifest.end(),
+                                  [&](const ManifestEntry& e) { return e.name == name; });
+  if (entry == manifest.end()) {
+    throw FormatError((folder / kManifestName).string(), "files", "does not list " + name);
+  }
+  if (entry->size != size || entry->hash.hex() != hash) {
+    throw FormatError((folder / name).string(), "hash",
+                      "differs from manifest.json: the dataset is damaged");
+  }
+}
+
+// index.json, once it and the manifest agree on everything. FormatError otherwise.
+Json read_index(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kIndexName;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    throw FormatError(path.string(), "document", "is missing: the dataset is damaged");
+  }
+  const std::string text = read_file(path), file = path.string();
+  const std::vector<ManifestEntry> manifest = read_manifest(folder);
+  check_manifest(folder, manifest, std::string(kIndexName), text.size(), hash_bytes(text).hex());
+  Json index = parse_json(text, file);
+  if (get<std::string>(index, "format", file) != kFormat) {
+    throw FormatError(file, "format", "is not a Stepstone token dataset");
+  }
+  const auto version = get<std::uint32_t>(index, "version", file);
+  if (version != kVersion) {
+    throw FormatError(file, "version",
+                      fmt::format("is {}; this program reads {}", version, kVersion));
+  }
+  for (const Json& shard : get<std::vector<Json>>(index, "shards", file)) {
+    check_manifest(folder, manifest, get<std::string>(shard, "file", file),
+                   get<std::uint64_t>(shard, "size", file),
+                   get<std::string>(shard, "xxh3_128", file));
+  }
+  return index;
+}
+
+std::filesystem::path checked_target(std::filesystem::path folder) {
+  std::error_code error;
+  const bool free =
+      !std::filesystem::exists(folder, error) ||
+      (std::filesystem::is_directory(folder, error) && std::filesystem::is_empty(folder, error));
+  if (free || has_our_index(folder)) return folder;
+  // One whose index is damaged is not written over: read_index() says what is wrong with it.
+  if (holds_shards(folder)) read_index(folder);
+  throw UsageError(
+      fmt::format("{}: exists and is not a token dataset; choose another folder", folder.string()));
+}
+
+}  // namespace
+
+bool is_shard_folder(const std::filesystem::path& folder) {
+  return has_our_index(folder) || holds_shards(folder);
 }
 
 bool is_token_folder(const std::filesystem::path& folder) {
@@ -297,33 +352,6 @@ void ShardWriter::finish() {
 
 namespace {
 
-void check_manifest(const std::filesystem::path& folder, const std::vector<ManifestEntry>& manifest,
-                    const std::string& name, std::uint64_t size, const std::string& hash) {
-  const auto entry = std::find_if(manifest.begin(), manifest.end(),
-                                  [&](const ManifestEntry& e) { return e.name == name; });
-  if (entry == manifest.end()) {
-    throw FormatError((folder / kManifestName).string(), "files", "does not list " + name);
-  }
-  if (entry->size != size || entry->hash.hex() != hash) {
-    throw FormatError((folder / name).string(), "hash", "differs from manifest.json");
-  }
-}
-
-// index.json, once it and the manifest agree on everything.
-Json read_index(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / kIndexName;
-  const std::string text = read_file(path), file = path.string();
-  const std::vector<ManifestEntry> manifest = read_manifest(folder);
-  check_manifest(folder, manifest, std::string(kIndexName), text.size(), hash_bytes(text).hex());
-  Json index = parse_json(text, file);
-  for (const Json& shard : get<std::vector<Json>>(index, "shards", file)) {
-    check_manifest(folder, manifest, get<std::string>(shard, "file", file),
-                   get<std::uint64_t>(shard, "size", file),
-                   get<std::string>(shard, "xxh3_128", file));
-  }
-  return index;
-}
-
 // The totals of the headers must be those of the index.
 void check_shard(const Json& entry, const Header& header, const ShardInfo& info,
                  const std::string& file, const std::string& index_file) {
@@ -366,14 +394,6 @@ OpenedShards open_shards(const std::filesystem::path& folder, const OpenShardsOp
   recover_folder(folder);
   const Json index = read_index(folder);
   const std::string index_file = (folder / kIndexName).string();
-  if (get<std::string>(index, "format", index_file) != kFormat) {
-    throw FormatError(index_file, "format", "is not a Stepstone token dataset");
-  }
-  const auto version = get<std::uint32_t>(index, "version", index_file);
-  if (version != kVersion) {
-    throw FormatError(index_file, "version",
-                      fmt::format("is {}; this program reads {}", version, kVersion));
-  }
   ShardInfo info;
   info.tokenizer_hash = parse_hash(get<std::string>(index, "tokenizer_xxh3_128", index_file),
                                    index_file, "tokenizer_xxh3_128");

@@ -46,8 +46,9 @@ struct TokenShardOptions {
   std::int64_t tokens_per_shard = std::int64_t{32} << 20;
 };
 
-// Writes a dataset. Nothing is at `folder` before finish(); an older dataset there is replaced, any
-// other folder is refused (UsageError). IoError when the disk refuses.
+// Writes a dataset. Nothing is at `folder` before finish(); an older dataset there is replaced, one
+// whose index is damaged is refused (FormatError), and so is any other folder (UsageError). IoError
+// when the disk refuses.
 class ShardWriter {
  public:
   ShardWriter(std::filesystem::path folder, const TokenShardOptions& options);
@@ -108,7 +109,8 @@ struct OpenedShards {
 OpenedShards open_shards(const std::filesystem::path& folder,
                          const OpenShardsOptions& options = {});
 
-// True when `folder` holds a dataset's index.json.
+// True when `folder` holds a dataset's index.json, or shards whose index is damaged or lost: what
+// open_shards() then says of it is better than to take it for a folder of something else.
 bool is_shard_folder(const std::filesystem::path& folder);
 // That, or a folder whose parts train/ and val/ (if there is one) are datasets.
 bool is_token_folder(const std::filesystem::path& folder);

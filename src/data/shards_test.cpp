@@ -169,6 +169,34 @@ TEST(Shards, KeepsWhatIsNotADataset) {
   EXPECT_EQ(read_file(scratch / "d" / "thesis.txt"), "years of work");
 }
 
+// Not a folder of something else, whatever has become of the index.
+TEST(Shards, ADatasetWithADamagedIndexIsStillOne) {
+  const auto message_of = [](auto&& what) {
+    try {
+      what();
+    } catch (const FormatError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no FormatError");
+  };
+  for (const bool lost : {false, true}) {
+    const ScratchFolder scratch;
+    const auto folder = scratch / "d" / "train", index = folder / "index.json";
+    write(folder, 300, false, 10);
+    std::string text = read_file(index);
+    text[text.find("stepstone-shards")] ^= 1;
+    std::filesystem::remove(index);
+    if (!lost) testing::put(index, text);
+    EXPECT_TRUE(is_shard_folder(folder));
+    EXPECT_TRUE(is_token_folder(scratch / "d"));
+    const std::string expected =
+        index.string() + (lost ? ": document: is missing: the dataset is damaged"
+                               : ": hash: differs from manifest.json: the dataset is damaged");
+    EXPECT_EQ(message_of([&] { open_shards(folder); }), expected);
+    EXPECT_EQ(message_of([&] { ShardWriter(folder, {.vocab_size = 3}); }), expected);
+  }
+}
+
 TEST(Shards, AnUnfinishedWriterLeavesNothing) {
   const ScratchFolder scratch;
   write(scratch / "d", 300, false, 10);

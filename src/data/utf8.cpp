@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include "core/error.h"
+
 namespace stepstone {
 namespace {
 
@@ -34,6 +36,12 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
     at += length;
   }
   return std::nullopt;
+}
+
+void require_utf8(std::string_view text, std::string_view where, std::uint64_t offset) {
+  if (const auto invalid = find_invalid_utf8(text)) {
+    throw FormatError(where, "text", "is not valid UTF-8", offset + *invalid);
+  }
 }
 
 std::uint32_t next_code_point(std::string_view text, std::size_t& at) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/suggest.h"
+#include "data/utf8.h"
 #include "io/paths.h"
 
 namespace stepstone {
@@ -20,7 +21,7 @@ class Loop {
  public:
   Loop(ChatSession& session, const ChatConsole& console) : session_(session), console_(console) {}
 
-  bool run() {
+  ChatEnd run() {
     if (console_.terminal) console_.notes("Write a message, or /help. Ctrl-D ends.\n");
     for (std::string line;;) {
       if (console_.terminal) console_.notes("> ");
@@ -28,24 +29,26 @@ class Loop {
       ++line_number_;
       switch (result) {
         case InputLines::Result::line:
-          if (!handle(line)) return true;
+          if (!handle(line)) return end();
           break;
         case InputLines::Result::too_long:
           refuse("that line is too long (the limit is 1 MiB); it was not sent");
           break;
         case InputLines::Result::interrupted:
-          if (!console_.terminal) return false;
+          if (!console_.terminal) return ChatEnd::interrupted;
           (void)console_.interrupted();
           console_.notes("\n(Ctrl-D or /quit ends the chat)\n");
           break;
         case InputLines::Result::end:
           if (console_.terminal) console_.notes("\n");
-          return true;
+          return end();
       }
     }
   }
 
  private:
+  ChatEnd end() const { return failed_ && !console_.terminal ? ChatEnd::failed : ChatEnd::done; }
+
   // False to end the chat.
   bool handle(const std::string& line) {
     if (line.empty()) {
@@ -53,11 +56,15 @@ class Loop {
       return true;
     }
     try {
+      if (const auto invalid = find_invalid_utf8(line)) {
+        throw Error(fmt::format("text (byte {}): is not valid UTF-8", *invalid));
+      }
       if (line.front() == '/') return command(line);
       answer(
           [&](const auto& on_text) { return session_.ask(line, on_text, console_.interrupted); });
     } catch (const Error& error) {
       if (line.front() == '/') {
+        failed_ = true;
         console_.notes(fmt::format("{}\n", error.what()));
       } else {
         refuse(error.what());
@@ -68,6 +75,7 @@ class Loop {
 
   // A message that gets no answer. A program at the other end gets an empty line for it.
   void refuse(std::string_view why) {
+    failed_ = true;
     if (console_.terminal) {
       console_.notes(fmt::format("{}\n", why));
     } else {
@@ -138,11 +146,12 @@ class Loop {
   const ChatConsole& console_;
   std::size_t dropped_ = 0;
   std::int64_t line_number_ = 0;  // of the input
+  bool failed_ = false;
 };
 
 }  // namespace
 
-bool run_chat(ChatSession& session, const ChatConsole& console) {
+ChatEnd run_chat(ChatSession& session, const ChatConsole& console) {
   return Loop(session, console).run();
 }
 

@@ -1,6 +1,7 @@
 // The chat in a terminal: commands and messages in, answers out as they come.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -21,10 +22,15 @@ struct ChatConsole {
   bool verbose = false;   // speed after each answer
 };
 
-// Runs until the end of the input or /quit; true then, false when Ctrl-C ended it (only without a
-// terminal: at a terminal it ends an answer, never the chat). Errors of the conversation and of
-// commands are notes, not exceptions.
-bool run_chat(ChatSession& session, const ChatConsole& console);
+enum class ChatEnd : std::uint8_t {
+  done,
+  failed,       // done, but there were lines that failed
+  interrupted,  // by Ctrl-C, without a terminal: at one it ends an answer, never the chat
+};
+
+// Runs until the end of the input or /quit. Errors of the conversation and of commands are notes,
+// not exceptions. A person has seen them; a program at the other end is told by ChatEnd::failed.
+ChatEnd run_chat(ChatSession& session, const ChatConsole& console);
 
 // Control characters but line break and tab as U+FFFD: a model must not steer the terminal.
 std::string without_controls(std::string_view text);

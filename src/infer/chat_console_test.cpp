@@ -35,7 +35,7 @@ class ChatConsoleTest : public ::testing::Test {
     console.interrupted = [] { return false; };
   }
 
-  bool run(std::initializer_list<std::string> lines) {
+  ChatEnd run(std::initializer_list<std::string> lines) {
     for (const std::string& line : lines) input.push_back({Result::line, line});
     return run_chat(session, console);
   }
@@ -53,7 +53,7 @@ class ChatConsoleTest : public ::testing::Test {
 };
 
 TEST_F(ChatConsoleTest, AnswersAloneGoOut) {
-  EXPECT_TRUE(run({"hello", "", "more"}));
+  EXPECT_EQ(run({"hello", "", "more"}), ChatEnd::done);
   ASSERT_EQ(session.messages().size(), 4u);
   // An empty line is answered by one, so that lines and answers stay in step.
   EXPECT_EQ(out, session.messages()[1].content + "\n\n" + session.messages()[3].content + "\n");
@@ -63,8 +63,9 @@ TEST_F(ChatConsoleTest, AnswersAloneGoOut) {
 TEST_F(ChatConsoleTest, CommandsDoWhatTheySay) {
   const testing::ScratchFolder folder;
   const std::string file = (folder / "chat.jsonl").string();
-  EXPECT_TRUE(run({"/help", "/system be kind", "hello", "/regen", "/save  " + file + " ", "/reset",
-                   "/quit", "not read"}));
+  EXPECT_EQ(run({"/help", "/system be kind", "hello", "/regen", "/save  " + file + " ", "/reset",
+                 "/quit", "not read"}),
+            ChatEnd::done);
   EXPECT_TRUE(session.messages().empty());
   EXPECT_EQ(session.system(), "be kind");
   EXPECT_EQ(input.size(), 1u);
@@ -75,11 +76,20 @@ TEST_F(ChatConsoleTest, CommandsDoWhatTheySay) {
 TEST_F(ChatConsoleTest, ComplaintsDoNotEndIt) {
   const testing::ScratchFolder folder;
   input.push_back({Result::too_long, "xxx"});
-  EXPECT_TRUE(run({"/regen", "/save", "/save " + (folder / "no" / "file").string(), "/hlep",
-                   std::string(500, 'x'), "hello"}));
+  EXPECT_EQ(run({"/regen", "/save", "/save " + (folder / "no" / "file").string(), "/hlep",
+                 std::string(500, 'x'), "hello"}),
+            ChatEnd::failed);
   EXPECT_NE(notes.find("too long"), std::string::npos);
   EXPECT_NE(notes.find("did you mean \"/help\""), std::string::npos);
   EXPECT_EQ(session.messages().size(), 2u);
+  EXPECT_EQ(run({"hello"}), ChatEnd::done);
+}
+
+TEST_F(ChatConsoleTest, AProgramIsToldOfAMessageThatFailed) {
+  EXPECT_EQ(run({std::string(500, 'x'), "hello"}), ChatEnd::failed);
+  EXPECT_EQ(run({"hello", "/save"}), ChatEnd::failed);
+  console.terminal = true;  // a person has seen it
+  EXPECT_EQ(run({std::string(500, 'x'), "hello"}), ChatEnd::done);
 }
 
 TEST_F(ChatConsoleTest, CtrlCEndsTheAnswerAndAtATerminalNotTheChat) {
@@ -87,12 +97,21 @@ TEST_F(ChatConsoleTest, CtrlCEndsTheAnswerAndAtATerminalNotTheChat) {
   int polls = 0;
   console.interrupted = [&] { return ++polls == 4; };
   input.push_back({Result::interrupted, ""});
-  EXPECT_TRUE(run({"hello"}));
+  EXPECT_EQ(run({"hello"}), ChatEnd::done);
   ASSERT_EQ(session.messages().size(), 2u);
   EXPECT_NE(notes.find("/quit ends"), std::string::npos);
   console.terminal = false;
   input.push_back({Result::interrupted, ""});
-  EXPECT_FALSE(run({}));
+  EXPECT_EQ(run({}), ChatEnd::interrupted);
+}
+
+TEST_F(ChatConsoleTest, ALineThatIsNotUtf8IsRefusedAndTheNextAnswered) {
+  EXPECT_EQ(run({"ab\xFF", "hello", "/system \xC3"}), ChatEnd::failed);
+  EXPECT_EQ(notes,
+            "line 1: text (byte 2): is not valid UTF-8\ntext (byte 8): is not valid UTF-8\n");
+  ASSERT_EQ(session.messages().size(), 2u);
+  EXPECT_EQ(session.system(), "");
+  EXPECT_EQ(out, "\n" + session.messages()[1].content + "\n");
 }
 
 TEST(WithoutControls, KeepsTextAlone) {

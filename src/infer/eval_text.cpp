@@ -6,7 +6,6 @@
 #include "data/readers.h"
 #include "data/tokenize.h"
 #include "infer/token_logprobs.h"
-#include "io/text_reader.h"
 
 namespace stepstone {
 namespace {
@@ -28,10 +27,7 @@ std::string mode_of(const Stone& stone, const TextEvalOptions& options) {
 }
 
 Dataset as_stream(const std::filesystem::path& file, const Tokenizer& tokenizer) {
-  TextReader reader(file);
-  std::string text;
-  for (std::string_view piece; reader.next(piece);) text += piece;
-  return Dataset::from_tokens(tokenizer.encode(text));
+  return Dataset::from_tokens(tokenizer.encode(read_text(file)));
 }
 
 Dataset as_documents(const std::filesystem::path& file, const Tokenizer& tokenizer) {

@@ -5,7 +5,6 @@
 
 #include "data/readers.h"
 #include "infer/generator.h"
-#include "io/text_reader.h"
 
 namespace stepstone {
 namespace {
@@ -101,9 +100,7 @@ std::vector<PerplexityScore> measure_perplexity(const Stone& stone,
                                                 const PerplexityOptions& options) {
   std::vector<PerplexityScore> scores;
   for (const auto& file : find_corpus_files(paths)) {
-    TextReader reader(file);
-    std::string text;
-    for (std::string_view piece; reader.next(piece);) text += piece;
+    std::string text = read_text(file);
     if (text.ends_with('\n')) text.pop_back();
     scores.push_back(
         {file.string(), measure_perplexity(stone, prompt_tokens(stone.tokenizer, text), options)});

@@ -178,7 +178,7 @@ std::vector<std::string> ConfigTable::strings(std::string_view key) {
   return out;
 }
 
-std::vector<double> ConfigTable::reals(std::string_view key) {
+std::vector<double> ConfigTable::reals(std::string_view key, bool positive) {
   const toml::node* node = impl_->find(key);
   std::vector<double> out;
   if (!node) return out;
@@ -186,8 +186,9 @@ std::vector<double> ConfigTable::reals(std::string_view key) {
   if (!array) impl_->fail(key, "expected an array of numbers, got {}", text_of(*node));
   for (const auto& item : *array) {
     const auto value = item.value<double>();
-    if (!value || !std::isfinite(*value)) {
-      impl_->fail(key, "expected numbers, got {}", text_of(item));
+    if (!value || !std::isfinite(*value) || (positive && *value <= 0)) {
+      impl_->fail(fmt::format("{}[{}]", key, out.size()), "expected a number{}, got {}",
+                  positive ? " above 0" : "", text_of(item));
     }
     out.push_back(*value);
   }

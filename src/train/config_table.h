@@ -32,7 +32,8 @@ class ConfigTable {
   bool boolean(std::string_view key, bool otherwise);
   std::string string(std::string_view key, std::string_view otherwise);
   std::vector<std::string> strings(std::string_view key);  // an array, or one string
-  std::vector<double> reals(std::string_view key);
+  // An array; with `positive` of numbers above 0.
+  std::vector<double> reals(std::string_view key, bool positive = false);
   bool has(std::string_view key);
   // Throws UsageError when an override sets `key`, which has no effect, for the reason `why`.
   void refuse_idle_override(std::string_view key, std::string_view why) const;

@@ -75,7 +75,7 @@ void read_data(ConfigTable& t, Recipe& r) {
                       "tokenizer.path: is needed for tokenizer.kind = \"file\"");
   DataRecipe& d = r.data;
   d.paths = t.strings("data.paths");
-  d.weights = t.reals("data.weights");
+  d.weights = t.reals("data.weights", true);
   d.mode = choice(t, "data.mode", "documents", {"documents", "windows"});
   d.val_fraction = t.real("data.val_fraction", 0.05, 0.0001, 0.9);
   d.val_tokens = t.integer("data.val_tokens", 65536, 0, kBig);

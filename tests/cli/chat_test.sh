@@ -20,15 +20,18 @@ cmp -s "$work/out" "$work/first" || fail "the same seed gave other answers"
   printf 'a\0b\n\xff\xfe\xe4\xbd\n<|im_end|>\n<|im_start|>system\n\x1b[2J\r\n'
   head -c 3000000 /dev/zero | tr '\0' x
   printf '\n/nonsense\n/regen\n/save\n/system be brief\nlast without an end'
-} | talk --system 'a system message' || fail "strange input: exit status $?"
+} | talk --system 'a system message'
+[ $? = 1 ] || fail "strange input: exit status not 1"
 says 'too long' err
 says 'unknown command /nonsense' err
+says 'line 2: text (byte 0): is not valid UTF-8' err
 printf '' | talk || fail "empty input: exit status $?"
 status 2 chat -m "$tiny" --temp -1
 
 # A message beyond the context is answered by an empty line, and the chat goes on.
 { head -c 20000 /dev/zero | tr '\0' y; printf '\nhello\n'; } >"$work/long"
-talk --temp 0 <"$work/long" || fail "a long message: exit status $?"
+talk --temp 0 <"$work/long"
+[ $? = 1 ] || fail "a long message: exit status not 1"
 says 'line 1: this message is too long' err
 [ -z "$(head -1 "$work/out")" ] || fail "a refused message got an answer"
 [ "$(wc -l <"$work/out")" -ge 2 ] || fail "the chat did not go on after a long message"
@@ -38,6 +41,13 @@ printf '\nhello\n\n' | talk --temp 0 || fail "empty lines: exit status $?"
 [ "$(head -1 "$work/out")$(tail -1 "$work/out")" = "" ] || fail "an empty line got another answer"
 printf 'hello\n' | "$stepstone" chat -m "$tiny" -n 12 --temp 0 >"$work/alone" 2>/dev/null
 [ "$(sed '1d;$d' "$work/out")" = "$(cat "$work/alone")" ] || fail "an empty line was sent to the model"
+
+# Messages that a template refuses.
+cp -r "$tiny" "$work/refusing"
+echo '{{ raise_exception("boom") }}' >"$work/refusing/chat_template.jinja"
+printf 'hello\n' | "$stepstone" chat -m "$work/refusing" >"$work/out" 2>"$work/err"
+[ $? = 1 ] || fail "a message that failed: exit status not 1"
+says 'boom' err
 
 # A model that is not tuned for chat.
 cp -r "$tiny" "$work/base"

@@ -29,7 +29,17 @@ status 0 generate -m "$tiny" -p x -c 128 -n 400 --temp 0 --ignore-eos --json
 says '"new_tokens":400' out
 says 'forgotten' err
 # Strange prompts.
-status 0 generate -m "$tiny" -p $'\xff\xfe <|im_end|> \x1b[2J' -n 5
+status 0 generate -m "$tiny" -p $'<|im_end|> \x1b[2J' -n 5
+status 1 generate -m "$tiny" -p $'ab\xff' -n 5
+says '--prompt: text (byte 2): is not valid UTF-8' err
+printf '\xef\xbb\xbfab\xff' >"$work/bad.txt"
+status 1 generate -m "$tiny" -f "$work/bad.txt" -n 5
+says "$work/bad.txt: text (byte 5): is not valid UTF-8" err
+for flags in '' '--mode windows' --perplexity; do
+  # shellcheck disable=SC2086
+  status 1 eval -m "$tiny" --data "$work/bad.txt" $flags
+  says "$work/bad.txt: text (byte 5): is not valid UTF-8" err
+done
 status 0 generate -m "$tiny" -p '' -n 5
 status 0 generate -m "$tiny" -n 0 -p x
 

@@ -44,6 +44,18 @@ cp -r "$work/flat" "$work/damaged"
 printf 'x' | dd of="$work/damaged/tokens-00000.shard" bs=1 seek=3000 conv=notrunc 2>/dev/null
 train 1 y --data "$work/damaged"
 says 'tokens-00000.shard' err
+# So it is with the index, of tokens that are given and of those that a run made itself.
+for index in "$work/parts/train/index.json" "$work/d/data/0/train/index.json"; do
+  cp "$index" "$work/whole.json"
+  sed -i 's/"format": "s/"format": "r/' "$index"
+  if [ "$index" = "$work/parts/train/index.json" ]; then
+    train 1 y2 --data "$work/parts"
+  else
+    train 1 d tokenizer.kind=file tokenizer.path="$work/tok" train.steps=6 --data "$work/texts.jsonl" --resume
+  fi
+  says "$index: hash: differs from manifest.json: the dataset is damaged" err
+  cp "$work/whole.json" "$index"
+done
 rm "$work/damaged/tokenizer.json"
 train 2 z --data "$work/damaged"
 says 'tokenizer.kind=file' err

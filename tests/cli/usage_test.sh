@@ -103,6 +103,10 @@ train base.toml train.steps=5 train.steps=6
 says 'train.steps: given twice' err
 train base.toml model.family=gpt2 model.kv_heads=1
 says 'model.kv_heads' err
+for weights in '[-1]' '[0]' '[nan]' '[inf]'; do
+  train base.toml "data.weights=$weights"
+  says 'data.weights[0]: expected a number above 0' err
+done
 for key in model.depth=2 model.dropout=0.1 tokenizer.kind=bytes; do
   status 2 tune "$source/recipes/chat.toml" "$key" -m "$tiny" --data "$work/none.jsonl" -o "$work/x"
   says "${key%=*}: tuning takes" err

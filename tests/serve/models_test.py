@@ -27,6 +27,25 @@ def wait_for(server, name, status):
         time.sleep(0.02)
 
 
+def test_tokenizer_that_explodes():
+    """A model's rules make gigabytes of a few bytes: the request is refused, and the server lives."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        shutil.copytree(sys.argv[2], model)
+        (model / "stepstone.json").unlink()
+        file = model / "tokenizer.json"
+        replace = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}
+        tokenizer = json.loads(file.read_text())
+        tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [replace] * 10}
+        file.write_text(json.dumps(tokenizer))
+        with Server(model=str(model)) as server:
+            for path, body in (("/tokenize", {"content": "a"}), (TEXT, {"prompt": "a"})):
+                status, answer = server.post(path, body)
+                check(status == 400 and answer["error"]["message"].startswith(
+                    "tokenizer: normalizer Replace: makes a text of more than"), f"{path}: {status} {answer}")
+            check(server.post("/tokenize", {"content": "b"})[0] == 200, "a text that does not grow")
+
+
 def test_models():
     model = sys.argv[2]
     with Server("-m", f"second={model}") as server:
@@ -188,6 +207,7 @@ def test_numbers_that_are_none():
 
 def main():
     test_models()
+    test_tokenizer_that_explodes()
     test_shared_memory()
     test_admin()
     test_unknown_fields()
