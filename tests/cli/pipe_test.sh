@@ -29,8 +29,8 @@ done
 # Where it is only progress: training goes on to its end.
 "$stepstone" data synth -o "$work/text.jsonl" -n 400 2>/dev/null
 train=(train "$source/recipes/base.toml" model.depth=1 tokenizer.kind=bytes train.rows=2
-  train.context=32 train.log_every=1 train.eval_every=0 --data "$work/text.jsonl")
-"$stepstone" "${train[@]}" train.steps=200 -o "$work/unheard" 2>&1 | head -1 >/dev/null
+  train.context=32 train.log_every=1 train.eval_every=0)
+"$stepstone" "${train[@]}" train.steps=200 --data "$work/text.jsonl" -o "$work/unheard" 2>&1 | head -1 >/dev/null
 [ "${PIPESTATUS[0]}" = 0 ] || fail "train: exit status ${PIPESTATUS[0]} with a closed output"
 [ -s "$work/unheard/model.safetensors" ] || fail "train with a closed output left no model"
 
@@ -40,7 +40,8 @@ for signal in HUP:129 INT:130 TERM:143; do
   # A shell's background process has SIGINT ignored.
   python3 -c 'import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL); signal.signal(signal.SIGHUP, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])' "$stepstone" "${train[@]}" train.steps=1000000 -o "$run" -q &
+os.execv(sys.argv[1], sys.argv[1:])' "$stepstone" "${train[@]}" train.steps=1000000 \
+    --data "$work/text.jsonl" -o "$run" -q &
   pid=$!
   for _ in $(seq 300); do [ -s "$run/log.jsonl" ] && break; sleep 0.1; done
   kill -s "${signal%:*}" "$pid"

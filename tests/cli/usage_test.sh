@@ -62,7 +62,7 @@ examples=$(sed -nE 's/^.*`((data\.weights|train\.batch_growth)=[^`]*)`.*$/\1/p' 
 for i in $(seq 60); do echo "the cat number $i sat on the mat"; done >"$work/one.txt"
 sed 's/cat/dog/' "$work/one.txt" >"$work/two.txt"
 # shellcheck disable=SC2046
-status 0 train "$source/recipes/base.toml" model.depth=1 tokenizer.kind=bytes train.steps=3 train.context=16 \
+STEPSTONE_HOME=$work/elsewhere status 0 train "$source/recipes/base.toml" model.depth=1 tokenizer.kind=bytes train.steps=3 train.context=16 \
   data.val_fraction=0.3 $examples --data "$work/one.txt" "$work/two.txt" -o "$work/lists" -q
 status 2 tokenizer train "$source/README.md" -o "$work/x" --vocab-size 99999999999
 says '--vocab-size: the number is out of range' err
