@@ -44,6 +44,7 @@ printf 'hello\n' | "$stepstone" chat -m "$tiny" -n 12 --temp 0 >"$work/alone" 2>
 
 # Messages that a template refuses.
 cp -r "$tiny" "$work/refusing"
+rm "$work/refusing/stepstone.json"
 echo '{{ raise_exception("boom") }}' >"$work/refusing/chat_template.jinja"
 printf 'hello\n' | "$stepstone" chat -m "$work/refusing" >"$work/out" 2>"$work/err"
 [ $? = 1 ] || fail "a message that failed: exit status not 1"
