@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/note.h"
 
 namespace stepstone::cli {
 
@@ -32,8 +33,5 @@ inline void put_out(std::string_view text) {
   if (errno == EPIPE) throw OutputClosed();
   throw IoError("write", "standard output", errno);
 }
-
-// Nobody may be listening: that is no reason to stop.
-inline void put_note(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 }  // namespace stepstone::cli

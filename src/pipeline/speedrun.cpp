@@ -3,8 +3,8 @@
 #include <fcntl.h>
 
 #include <chrono>
-#include <cstdio>
 
+#include "core/note.h"
 #include "data/readers.h"
 #include "data/synth_files.h"
 #include "infer/chat_session.h"
@@ -51,8 +51,7 @@ class Speedrun {
 
  private:
   void say(const std::string& line) const {
-    // Not fmt::print, which throws where nobody reads standard error any more.
-    if (!options_.quiet) std::fprintf(stderr, "\n== %s\n", line.c_str());
+    if (!options_.quiet) put_note(fmt::format("\n== {}\n", line));
   }
   fs::path path(const char* name) const { return options_.out / name; }
 
@@ -124,7 +123,7 @@ class Speedrun {
     eval.questions = options_.questions;
     eval.seed = options_.seed;
     result_.tasks = evaluate_tasks(stone, eval);
-    if (!options_.quiet) std::fputs(to_table(result_.tasks).c_str(), stderr);
+    if (!options_.quiet) put_note(to_table(result_.tasks));
     EngineRequest greedy;
     greedy.sampling.temperature = 0;
     greedy.max_tokens = 64;

@@ -1,10 +1,11 @@
 #include "serve/unknown_fields.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <mutex>
 #include <set>
 #include <span>
+
+#include "core/note.h"
 
 namespace stepstone {
 namespace {
@@ -110,10 +111,8 @@ void warn_of_unknown_fields(std::string_view path, const Json& body) {
     if (said.size() == kMaxWarnings || !said.insert(fmt::format("{} {}", path, name)).second) {
       continue;
     }
-    const std::string warning = fmt::format(
-        "stepstone: {}: the field {} is not known here and has no effect\n", path, dump_json(name));
-    // Not fmt::print, which throws where nobody reads standard error any more.
-    std::fputs(warning.c_str(), stderr);
+    put_note(fmt::format("stepstone: {}: the field {} is not known here and has no effect\n", path,
+                         dump_json(name)));
   }
 }
 

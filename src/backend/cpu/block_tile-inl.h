@@ -166,9 +166,9 @@ HWY_INLINE void dot_groups(Integer (&sums)[MR][kVectors], const std::int8_t* con
   }
 }
 
-// What a kernel that reads panels as they are stored fetches ahead of itself, into L2 (fetching
-// into L1 costs Zen 4 up to a fifth): codes and scales of a panel side by side, then the panel
-// behind it.
+// What a kernel that reads panels as they are stored fetches ahead of itself, into L2 (why not into
+// L1: docs/decisions/quantised.md): codes and scales of a panel side by side, then the panel behind
+// it.
 template <BlockFormat kFormat>
 class PanelAhead {
  public:

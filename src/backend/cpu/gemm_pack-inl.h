@@ -41,7 +41,7 @@ void pack_rest(const PackPanels& p, std::int64_t k_begin, std::int64_t col_begin
 }
 
 // Into L2: what packing reads often lies in memory, in runs too short for the processor's own
-// prefetching (8 GB/s on one Zen 4 core; 13 with this, where a plain loop reads 23).
+// prefetching (docs/decisions/gemm.md).
 inline void fetch(const void* from) { __builtin_prefetch(from, 0, 2); }
 inline constexpr std::int64_t kRowsAhead = 32;
 
