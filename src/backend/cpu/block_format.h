@@ -54,11 +54,20 @@ constexpr ScaleKind widened(ScaleKind s) {
 
 enum class Codebook : std::uint8_t { none, iq4_nl, mxfp4 };
 
+// How a row of A becomes int8. `block`: 127 codes to the largest of every 32, an f32 scale each.
+// `row`: one f32 scale, halved as often as every 32 allow, at most kMaxShift times; integers are
+// shifted where a product with the scale would be one operation in ten. Its rounding is up to twice
+// as coarse, which weights of fewer than 8 bits don't notice.
+enum class RowScale : std::uint8_t { block, row };
+// |Σ (q - zero) a| <= 128 · 127 · 32 < 2^31 >> kMaxShift.
+inline constexpr int kMaxShift = 12;
+
 struct BlockFormat {
   int bits = 0;  // 0: not a quantised type
   ScaleKind scales = ScaleKind::half;
   int zero_shift = -1;  // zero = 1 << zero_shift; -1: zero is 0
   Codebook codebook = Codebook::none;
+  RowScale rows = RowScale::row;
 
   constexpr int zero() const { return zero_shift < 0 ? 0 : 1 << zero_shift; }
   // Codes and scales of one panel of `steps` steps. Steps of super-blocks come in eights.
@@ -95,7 +104,7 @@ struct BlockFormat {
 constexpr BlockFormat block_format(BlockType type) {
   switch (type) {
     case BlockType::q8_0:
-      return {8, ScaleKind::half, 7};
+      return {8, ScaleKind::half, 7, Codebook::none, RowScale::block};
     case BlockType::q4_0:
       return {4, ScaleKind::half, 3};
     case BlockType::q4_1:
@@ -123,9 +132,11 @@ constexpr BlockFormat block_format(BlockType type) {
   }
 }
 
+constexpr int scales_per_step(const BlockFormat& f) { return kStep / granularity(f.scales); }
+
 // The same values once expanded: codes of 8 bits.
 constexpr BlockFormat widened(BlockFormat f) {
-  return {8, widened(f.scales), f.zero_shift, Codebook::none};
+  return {8, widened(f.scales), f.zero_shift, Codebook::none, f.rows};
 }
 
 }  // namespace stepstone::cpu

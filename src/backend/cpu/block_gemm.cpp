@@ -3,6 +3,7 @@
 
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/block_panels.h"
+#include "backend/cpu/block_rows.h"
 #include "backend/cpu/workspace.h"
 #include "core/div_up.h"
 #include "core/error.h"
@@ -17,91 +18,6 @@ constexpr std::int64_t kBytesOfA = std::int64_t{4} << 20;
 constexpr std::int64_t kBytesOfTask = std::int64_t{128} << 10;
 // Otherwise neighbouring panels, so that one is fetched while the one before it is used.
 constexpr std::int64_t kPanelsOfTask = 4;
-
-// What the pieces want to know of A beyond its codes.
-struct Wanted {
-  bool negative16 = false, negative32 = false, scaled16 = false, scaled32 = false;
-};
-
-Wanted wanted_by(const BlockPanels& b) {
-  Wanted w;
-  for (const BlockPiece& piece : b.pieces()) {
-    const BlockFormat f = piece.format();
-    const bool fine = granularity(f.scales) == 16;
-    (fine ? w.negative16 : w.negative32) |= f.zero_shift >= 0;
-    (fine ? w.scaled16 : w.scaled32) |= has_min(f.scales);
-  }
-  return w;
-}
-
-// All rows of A in int8, with what `Wanted` asks for.
-class RowsInt8 {
- public:
-  RowsInt8(const GemmArgs& x, Wanted w, const BlockKernels& kernels) : steps_(x.k / kStep) {
-    const std::int64_t m = x.m;
-    std::int64_t bytes = 0;
-    const auto place = [&](std::int64_t size) {
-      const std::int64_t at = bytes;
-      bytes += div_up(size, 64) * 64;
-      return at;
-    };
-    // A row more of 64 bytes keeps rows out of the same sets of L1.
-    codes_row_ = x.k + 64;
-    const std::int64_t codes = place(m * codes_row_), scales = place(m * steps_ * 4);
-    const std::int64_t negative16 = place(w.negative16 ? m * steps_ * 8 : 0);
-    const std::int64_t negative32 = place(w.negative32 ? m * steps_ * 4 : 0);
-    const std::int64_t scaled16 = place(w.scaled16 ? m * steps_ * 8 : 0);
-    const std::int64_t scaled32 = place(w.scaled32 ? m * steps_ * 4 : 0);
-    memory_ = allocate(static_cast<std::size_t>(bytes));
-    auto* base = static_cast<std::byte*>(memory_->data());
-    codes_ = reinterpret_cast<std::int8_t*>(base + codes);
-    scales_ = reinterpret_cast<float*>(base + scales);
-    if (w.negative16) negative16_ = reinterpret_cast<std::int32_t*>(base + negative16);
-    if (w.negative32) negative32_ = reinterpret_cast<std::int32_t*>(base + negative32);
-    if (w.scaled16) scaled16_ = reinterpret_cast<float*>(base + scaled16);
-    if (w.scaled32) scaled32_ = reinterpret_cast<float*>(base + scaled32);
-    const auto row_bytes = x.a.ld * static_cast<std::ptrdiff_t>(size_of(x.a.dtype));
-    const auto* from = static_cast<const std::byte*>(x.a.data);
-    parallel_for(m, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const auto at = [i](auto* p, std::int64_t stride) { return p ? p + i * stride : nullptr; };
-        kernels.quantize_row({.from = from + i * row_bytes,
-                              .dtype = x.a.dtype,
-                              .count = x.k,
-                              .codes = codes_ + i * codes_row_,
-                              .scales = scales_ + i * steps_,
-                              .negative_sums16 = at(negative16_, 2 * steps_),
-                              .negative_sums32 = at(negative32_, steps_),
-                              .scaled_sums16 = at(scaled16_, 2 * steps_),
-                              .scaled_sums32 = at(scaled32_, steps_)});
-      }
-    });
-  }
-
-  QuantizedRows rows(std::int64_t first, const BlockFormat& f) const {
-    const bool fine = granularity(f.scales) == 16;
-    QuantizedRows r;
-    r.codes = codes_ + first * codes_row_;
-    r.codes_row = codes_row_;
-    r.scales = scales_ + first * steps_;
-    r.scales_row = steps_;
-    r.sums_row = fine ? 2 * steps_ : steps_;
-    const std::int32_t* negative = fine ? negative16_ : negative32_;
-    const float* scaled = fine ? scaled16_ : scaled32_;
-    if (negative) r.negative_sums = negative + first * r.sums_row;
-    if (scaled) r.scaled_sums = scaled + first * r.sums_row;
-    return r;
-  }
-
- private:
-  std::int64_t steps_;
-  std::ptrdiff_t codes_row_ = 0;
-  std::shared_ptr<Storage> memory_;
-  std::int8_t* codes_ = nullptr;
-  float* scales_ = nullptr;
-  std::int32_t *negative16_ = nullptr, *negative32_ = nullptr;
-  float *scaled16_ = nullptr, *scaled32_ = nullptr;
-};
 
 struct Span {
   std::int64_t begin, end;
@@ -140,15 +56,17 @@ Workspaces& workspaces() {
 // A panel is read as it is stored by up to three tiles, the second and third from L2; more of them
 // pay for expanding it first.
 bool reads_directly(std::int64_t rows, const BlockKernels& kernels) {
-  return rows <= 3 * kernels.rows;
+  return rows <= 3 * kernels.mr;
 }
 
 struct Product {
   const GemmArgs& args;
   const BlockPanels& b;
   const BlockKernels& kernels;
-  const RowsInt8& a;
+  const RowsInt8 &by_block, &by_row;
   bool keep;
+
+  const RowsInt8& a(RowScale kind) const { return kind == RowScale::block ? by_block : by_row; }
 };
 
 const std::byte* panel_of(const Product& p, const BlockPiece& piece, std::int64_t index) {
@@ -201,14 +119,13 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
     const std::int64_t tiles = div_up(rows.end - rows.begin, p.kernels.mr);
     tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
   }
-  const std::int64_t most = direct ? p.kernels.rows : p.kernels.mr;
+  const RowsInt8& a = p.a(format.rows);
+  tile.a = a.strip(rows.begin, format);
   for (std::int64_t i = rows.begin; i < rows.end; i += tile.rows) {
-    const std::int64_t left = rows.end - i;
-    tile.a = p.a.rows(i, format);
-    tile.rows =
-        static_cast<int>(left >= most ? most : std::min<std::int64_t>(left, p.kernels.rows));
+    tile.rows = static_cast<int>(std::min<std::int64_t>(rows.end - i, p.kernels.mr));
     tile.c = sums + (i - rows.begin) * tile.c_row;
     multiply(tile);
+    a.advance(tile.a, format);
     if (!direct && next) tile.ahead += steps * tile.ahead_lines * 64;
   }
   if (!in_place) finish(x, sums, nr, rows, col, cols);
@@ -234,8 +151,8 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
   const BlockKernels& kernels = block_kernels(isa());
   require<UsageError>(kernels.nr == b.nr(),
                       "gemm: B was packed for another instruction set than {}", name_of(isa()));
-  const RowsInt8 a(x, wanted_by(b), kernels);
-  const Product p{x, b, kernels, a, b.keeps()};
+  const RowsInt8 by_block(x, b, RowScale::block, kernels), by_row(x, b, RowScale::row, kernels);
+  const Product p{x, b, kernels, by_block, by_row, b.keeps()};
   std::vector<std::int64_t> ends;  // panels up to the end of each piece
   std::int64_t panels = 0, bytes = 0;
   for (const BlockPiece& piece : b.pieces()) {

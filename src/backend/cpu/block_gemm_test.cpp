@@ -51,16 +51,27 @@ struct Weight {
   std::vector<float> values;
 };
 
-// A row rounded to int8 under a scale for every 32.
-std::vector<double> rounded(const float* row, std::int64_t k) {
+// A row rounded to int8: under a scale for every 32, or under one scale that every 32 halve as
+// often as they can, at most 12 times.
+std::vector<double> rounded(const float* row, std::int64_t k, bool by_block) {
+  const auto largest = [](const float* from, std::int64_t count) {
+    float most = 0;
+    for (std::int64_t j = 0; j < count; ++j) most = std::max(most, std::abs(from[j]));
+    return most;
+  };
   std::vector<double> out;
   for (std::int64_t block = 0; block < k; block += 32) {
-    float most = 0;
-    for (int j = 0; j < 32; ++j) most = std::max(most, std::abs(row[block + j]));
-    const float scale = most / 127.0f;
+    const float most = largest(row + block, 32);
+    float power = 1;
+    float scale = most / 127.0f;
+    if (!by_block) {
+      const float of_row = largest(row, k);
+      while (power < 4096 && most * power * 2 <= of_row) power *= 2;
+      scale = of_row / 127.0f;
+    }
     for (int j = 0; j < 32; ++j) {
       const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-      out.push_back(double{scale} * std::nearbyint(row[block + j] * inverse));
+      out.push_back(double{scale} / power * std::nearbyint(row[block + j] * power * inverse));
     }
   }
   return out;
@@ -97,7 +108,7 @@ TEST_F(EveryIsa, EqualsTheDequantisedProductForEveryTypeAndHeight) {
         const std::vector<float> bias = normals(n, 11);
         const std::vector<float> c = product(a, m, k, b, m % 2 ? nullptr : bias.data());
         for (std::int64_t i = 0; i < m; ++i) {
-          const std::vector<double> row = rounded(a.data() + i * k, k);
+          const std::vector<double> row = rounded(a.data() + i * k, k, type == BlockType::q8_0);
           for (std::int64_t j = 0; j < n; ++j) {
             double sum = 0, size = 0;
             for (std::int64_t x = 0; x < k; ++x) {

@@ -10,22 +10,21 @@
 
 namespace stepstone::cpu {
 
-// Rows of A quantised to int8: x = scale q, a scale for every 32 k. Where a format needs them, the
-// sums of q under each of its own scales (of 16 or 32 k), negated, or multiplied by the scale.
-struct QuantizedRows {
-  const std::int8_t* codes = nullptr;
-  std::ptrdiff_t codes_row = 0;  // from row to row, in elements, like those below
-  const float* scales = nullptr;
-  std::ptrdiff_t scales_row = 0;
-  const std::int32_t* negative_sums = nullptr;
-  const float* scaled_sums = nullptr;
-  std::ptrdiff_t sums_row = 0;
+// Some rows of A in int8, side by side: of every 32 k first what belongs to the first row, then to
+// the second, … x = scale q (RowScale::block), or x = 2^shift scale q with one scale for the row.
+struct StripInt8 {
+  const std::int8_t* codes = nullptr;    // [steps][rows][32]
+  const float* scales = nullptr;         // [steps][rows] or [rows]
+  const std::int32_t* shifts = nullptr;  // [steps][rows]
+  // For every value that a scale of the format holds for (16 or 32 k), [k / 16 or 32][rows]:
+  const std::int32_t* starts = nullptr;  // minus the format's zero times the sum of q
+  const float* sums = nullptr;           // that sum, times the scale (block) or 2^shift (row)
 };
 
 // C[i][j] = Σ_k A[i][k] B[k][j] for `rows` rows and all nr columns of a panel. The
 // products under one scale of B are summed in integers, those sums in one chain of f32 along k.
 struct BlockTile {
-  QuantizedRows a;
+  StripInt8 a;
   const std::byte* codes = nullptr;   // of the panel
   const std::byte* scales = nullptr;  // likewise
   std::int64_t steps = 0;
@@ -38,22 +37,20 @@ struct BlockTile {
   int ahead_lines = 0;
 };
 
-// A row of `count` elements, a multiple of 32.
+// A row of `count` elements, a multiple of 32, to its place in a strip of `rows` rows.
 struct QuantizeRow {
   const void* from = nullptr;
   DType dtype = DType::f32;
   std::int64_t count = 0;
+  int rows = 1;
   std::int8_t* codes = nullptr;
   float* scales = nullptr;
-  std::int32_t* negative_sums16 = nullptr;  // null: not wanted
-  std::int32_t* negative_sums32 = nullptr;
-  float* scaled_sums16 = nullptr;
-  float* scaled_sums32 = nullptr;
+  std::int32_t* shifts = nullptr;  // null: RowScale::block
+  std::int32_t* sums = nullptr;    // of the codes of every 16, [count / 16]
 };
 
 struct BlockKernels {
-  int rows;  // of a tile: 1 to `rows`,
-  int mr;    // or exactly mr in a wide kernel
+  int mr;  // rows of a tile: 1 to mr
   int nr;
   // The kernel that reads panels of a type as they are stored; null for other types.
   void (*(*direct)(BlockType))(const BlockTile&);

@@ -2,8 +2,9 @@
 // dot4(): see gemm_vector-inl.h.
 //
 // Shape. kMr × 2 vectors of integer sums and as many of f32 fill the register file but for two
-// vectors of B and one broadcast of A. Per 32 k a pair (row, vector) costs 8 dot products, one
-// conversion, one product and one FMA: at two of these a cycle 73 % of the dot products' peak.
+// vectors of B and one broadcast of A. Per 32 k a pair (row, vector) costs 8 dot products and an
+// FMA, and another for a minimum, on the two pipes that multiply; shifts and conversions have pipes
+// of their own on Zen 4. So 80 to 89 % of the dot products' peak can be had.
 #pragma once
 
 #include "backend/cpu/block_kernels.h"
@@ -14,9 +15,9 @@ namespace stepstone::cpu {
 namespace {
 
 #if HWY_TARGET == HWY_AVX3
-inline constexpr int kRegisterRows = 6, kBlockMr = 12;
+inline constexpr int kBlockMr = 6;
 #else
-inline constexpr int kRegisterRows = 2, kBlockMr = 2;
+inline constexpr int kBlockMr = 2;
 #endif
 inline constexpr int kVectors = 2;
 inline constexpr int kBlockNr = kVectors * kLanes<Full>;
@@ -148,8 +149,8 @@ HWY_INLINE ScaleMin32 scales_of(const std::byte* from, std::int64_t step, int ha
 
 // dot4() of the groups from kBegin to kEnd of a step into sums.
 template <BlockFormat kFormat, int MR, int kBegin, int kEnd>
-HWY_INLINE void dot_groups(Integer (&sums)[MR][kVectors], const std::int8_t* const* a,
-                           std::int64_t at, const std::byte* codes) {
+HWY_INLINE void dot_groups(Integer (&sums)[MR][kVectors], const std::int8_t* a,
+                           const std::byte* codes) {
   if constexpr (kBegin < kEnd) {
     Unit b[kVectors];
 #pragma GCC unroll 8
@@ -157,12 +158,12 @@ HWY_INLINE void dot_groups(Integer (&sums)[MR][kVectors], const std::int8_t* con
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       std::int32_t four;
-      __builtin_memcpy(&four, a[i] + at + kBegin * 4, sizeof four);
+      __builtin_memcpy(&four, a + i * kStep + kBegin * 4, sizeof four);
       const Integer value = hn::Set(Integers(), four);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[i][v] = dot4(sums[i][v], b[v], value);
     }
-    dot_groups<kFormat, MR, kBegin + 1, kEnd>(sums, a, at, codes);
+    dot_groups<kFormat, MR, kBegin + 1, kEnd>(sums, a, codes);
   }
 }
 
@@ -204,45 +205,22 @@ class PanelAhead {
   std::int64_t left_;  // steps until the next panel
 };
 
-// Sums in f32 of a tile: in registers, or in memory where there are too many.
-template <int MR>
-class Totals {
- public:
-  HWY_INLINE Floats get(int i, int v) const {
-    if constexpr (kInMemory) return hn::Load(Full(), memory_ + (i * kVectors + v) * kLanes<Full>);
-    return registers_[i][v];
-  }
-  HWY_INLINE void set(int i, int v, Floats x) {
-    if constexpr (kInMemory) {
-      hn::Store(x, Full(), memory_ + (i * kVectors + v) * kLanes<Full>);
-    } else {
-      registers_[i][v] = x;
-    }
-  }
-
- private:
-  static constexpr bool kInMemory = MR > kRegisterRows;
-  Floats registers_[kInMemory ? 1 : MR][kVectors];
-  alignas(64) float memory_[kInMemory ? MR * kBlockNr : 1];
-};
-
 template <BlockFormat kFormat, int MR>
 void multiply_blocks_tile(const BlockTile& t) {
   constexpr int kHalves = 32 / granularity(kFormat.scales);
   const Full d;
   const Integers di;
-  Totals<MR> total;
-  const std::int8_t* a[MR];
+  Floats total[MR][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
-    a[i] = t.a.codes + i * t.a.codes_row;
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) total.set(i, v, hn::Zero(d));
+    for (int v = 0; v < kVectors; ++v) total[i][v] = hn::Zero(d);
   }
   constexpr std::int64_t kStepBytes = kFormat.bits * 4 * kBlockNr;
   const std::byte* ahead = t.ahead;
   PanelAhead<kFormat> panel_ahead(t);
   for (std::int64_t step = 0; step < t.steps; ++step) {
+    const std::int8_t* a = t.a.codes + step * MR * kStep;
     const std::byte* codes = t.codes + step * kStepBytes;
     if constexpr (is_wide(kFormat.scales)) {
       for (int line = 0; line < t.ahead_lines; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
@@ -252,36 +230,37 @@ void multiply_blocks_tile(const BlockTile& t) {
 #pragma GCC unroll 2
     for (int half = 0; half < kHalves; ++half) {
       Integer sums[MR][kVectors];
-      const std::int64_t at = step * kHalves + half;
+      const std::int64_t at = (step * kHalves + half) * MR;
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
         Integer start = hn::Zero(di);
-        if constexpr (kFormat.zero_shift >= 0) {
-          start = hn::ShiftLeft<(kFormat.zero_shift < 0 ? 0 : kFormat.zero_shift)>(
-              hn::Set(di, t.a.negative_sums[i * t.a.sums_row + at]));
-        }
+        if constexpr (kFormat.zero_shift >= 0) start = hn::Set(di, t.a.starts[at + i]);
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) sums[i][v] = start;
       }
       if (kHalves == 1) {
-        dot_groups<kFormat, MR, 0, 8>(sums, a, step * kStep, codes);
+        dot_groups<kFormat, MR, 0, 8>(sums, a, codes);
       } else if (half == 0) {
-        dot_groups<kFormat, MR, 0, 4>(sums, a, step * kStep, codes);
+        dot_groups<kFormat, MR, 0, 4>(sums, a, codes);
       } else {
-        dot_groups<kFormat, MR, 4, 8>(sums, a, step * kStep, codes);
+        dot_groups<kFormat, MR, 4, 8>(sums, a, codes);
       }
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const ScaleMin32 s = scales_of<kFormat.scales>(t.scales, step, half, v);
 #pragma GCC unroll 16
         for (int i = 0; i < MR; ++i) {
-          const Floats row = hn::Set(d, t.a.scales[i * t.a.scales_row + step]);
-          Floats sum =
-              hn::MulAdd(hn::ConvertTo(d, sums[i][v]), hn::Mul(s.scale, row), total.get(i, v));
-          if constexpr (has_min(kFormat.scales)) {
-            sum = hn::MulAdd(s.min, hn::Set(d, t.a.scaled_sums[i * t.a.sums_row + at]), sum);
+          Integer sum = sums[i][v];
+          Floats scale = s.scale;
+          if constexpr (kFormat.rows == RowScale::row) {
+            sum = hn::Shl(sum, hn::Set(di, t.a.shifts[step * MR + i]));
+          } else {
+            scale = hn::Mul(scale, hn::Set(d, t.a.scales[step * MR + i]));
           }
-          total.set(i, v, sum);
+          total[i][v] = hn::MulAdd(hn::ConvertTo(d, sum), scale, total[i][v]);
+          if constexpr (has_min(kFormat.scales)) {
+            total[i][v] = hn::MulAdd(s.min, hn::Set(d, t.a.sums[at + i]), total[i][v]);
+          }
         }
       }
     }
@@ -290,19 +269,17 @@ void multiply_blocks_tile(const BlockTile& t) {
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      hn::StoreU(total.get(i, v), d, t.c + i * t.c_row + v * kLanes<Full>);
+      Floats sum = total[i][v];
+      if constexpr (kFormat.rows == RowScale::row) sum = hn::Mul(sum, hn::Set(d, t.a.scales[i]));
+      hn::StoreU(sum, d, t.c + i * t.c_row + v * kLanes<Full>);
     }
   }
 }
 
-// t.rows is 1 to kRegisterRows, or kMr.
-template <BlockFormat kFormat, int kMr, int MR = kRegisterRows>
+template <BlockFormat kFormat, int MR = kBlockMr>
 void multiply_blocks(const BlockTile& t) {
-  if constexpr (kMr > kRegisterRows && MR == kRegisterRows) {
-    if (t.rows == kMr) return multiply_blocks_tile<kFormat, kMr>(t);
-  }
   if constexpr (MR > 1) {
-    if (t.rows < MR) return multiply_blocks<kFormat, kMr, MR - 1>(t);
+    if (t.rows < MR) return multiply_blocks<kFormat, MR - 1>(t);
   }
   multiply_blocks_tile<kFormat, MR>(t);
 }
@@ -381,27 +358,28 @@ using Multiply = void (*)(const BlockTile&);
 using Expand = void (*)(const std::byte*, std::int64_t, std::byte*);
 
 Multiply direct_kernel(BlockType type) {
-  return with_block_type(type, []<BlockType kType>() -> Multiply {
-    return multiply_blocks<block_format(kType), kRegisterRows>;
-  });
+  return with_block_type(
+      type, []<BlockType kType>() -> Multiply { return multiply_blocks<block_format(kType)>; });
 }
 // Formats that differ in nothing but their codes share a wide kernel.
 Multiply wide_kernel(BlockFormat format) {
   switch (format.zero_shift) {
     case 2:
-      return multiply_blocks<widened(block_format(BlockType::q3_k)), kBlockMr>;
+      return multiply_blocks<widened(block_format(BlockType::q3_k))>;
     case 3:
-      return multiply_blocks<widened(block_format(BlockType::q4_0)), kBlockMr>;
+      return multiply_blocks<widened(block_format(BlockType::q4_0))>;
     case 4:
-      return multiply_blocks<widened(block_format(BlockType::q5_0)), kBlockMr>;
+      return multiply_blocks<widened(block_format(BlockType::q5_0))>;
     case 5:
-      return multiply_blocks<widened(block_format(BlockType::q6_k)), kBlockMr>;
+      return multiply_blocks<widened(block_format(BlockType::q6_k))>;
     case 7:
-      return multiply_blocks<widened(block_format(BlockType::q8_0)), kBlockMr>;
+      return format.rows == RowScale::block
+                 ? multiply_blocks<widened(block_format(BlockType::q8_0))>
+                 : multiply_blocks<widened(block_format(BlockType::iq4_nl))>;
     default:
       return granularity(format.scales) == 16
-                 ? multiply_blocks<widened(block_format(BlockType::q2_k)), kBlockMr>
-                 : multiply_blocks<widened(block_format(BlockType::q4_k)), kBlockMr>;
+                 ? multiply_blocks<widened(block_format(BlockType::q2_k))>
+                 : multiply_blocks<widened(block_format(BlockType::q4_k))>;
   }
 }
 Expand expand_kernel(BlockType type) {
@@ -409,52 +387,97 @@ Expand expand_kernel(BlockType type) {
       type, []<BlockType kType>() -> Expand { return expand_blocks<block_format(kType)>; });
 }
 
-// Scale amax / 127, codes to the nearest even. A row with an infinity or a NaN gets NaN for a
-// scale, so that it spoils its results and no others.
-void quantize_row(const QuantizeRow& q) {
+// 32 values.
+struct Values {
+  static constexpr int kParts = 32 / kLanes<Full>;
+  Floats part[kParts];
+};
+HWY_INLINE Values load_values(const QuantizeRow& q, std::int64_t step) {
+  Values x;
+  for (int i = 0; i < Values::kParts; ++i) {
+    const std::int64_t at = step * kStep + i * kLanes<Full>;
+    x.part[i] = q.dtype == DType::bf16 ? load_bf16(Full(), static_cast<const bf16*>(q.from) + at)
+                                       : hn::LoadU(Full(), static_cast<const float*>(q.from) + at);
+  }
+  return x;
+}
+
+// The largest magnitude, as its bits: those are in the numbers' order, infinity and NaN above all.
+HWY_INLINE std::int32_t largest(const Values& x) {
+  const Integers di;
+  Integer most = hn::Zero(di);
+  for (const Floats& part : x.part) most = hn::Max(most, hn::BitCast(di, hn::Abs(part)));
+  return hn::GetLane(hn::MaxOfLanes(di, most));
+}
+
+// 127 codes to the largest, whose bits are given. NaN if that is not finite, so that a row with an
+// infinity or a NaN spoils its results and no others.
+struct Steps {
+  explicit Steps(std::int32_t most)
+      : scale(most < 0x7f800000 ? std::bit_cast<float>(most) / 127.0f : __builtin_nanf("")),
+        // Below the smallest normal scale 1 / scale overflows: such values count as zero.
+        inverse(scale > 1.2e-38f ? 1.0f / scale : 0.0f) {}
+  float scale, inverse;
+};
+
+// Codes to the nearest even: of x times a power of two, then times `inverse`.
+HWY_INLINE void put_codes(const QuantizeRow& q, std::int64_t step, const Values& x, float power,
+                          float inverse) {
   const Full d;
   const Integers di;
-  constexpr int kParts = 32 / kLanes<Full>;
-  for (std::int64_t block = 0; block < q.count / 32; ++block) {
-    Floats x[kParts];
-    Floats most = hn::Zero(d);
-    auto finite = hn::Eq(most, most);
-    for (int i = 0; i < kParts; ++i) {
-      const std::int64_t at = block * 32 + i * kLanes<Full>;
-      x[i] = q.dtype == DType::bf16 ? load_bf16(d, static_cast<const bf16*>(q.from) + at)
-                                    : hn::LoadU(d, static_cast<const float*>(q.from) + at);
-      finite = hn::And(finite, hn::Eq(hn::Sub(x[i], x[i]), hn::Zero(d)));
-      most = hn::Max(most, hn::Abs(x[i]));
-    }
-    const float amax = hn::GetLane(hn::MaxOfLanes(d, most));
-    const bool usable = hn::AllTrue(d, finite);
-    const float scale = usable ? amax / 127.0f : __builtin_nanf("");
-    // Below the smallest normal scale 127 / amax overflows: such a block counts as zero.
-    const Floats inverse = hn::Set(d, usable && scale > 1.2e-38f ? 1.0f / scale : 0.0f);
-    std::int32_t sums[2] = {0, 0};
-    std::int8_t* out = q.codes + block * 32;
-    for (int i = 0; i < kParts; ++i) {
-      const Integer code = usable ? hn::NearestInt(hn::Mul(x[i], inverse)) : hn::Zero(di);
-      const hn::Rebind<std::int8_t, Full> d8;
-      hn::StoreU(hn::DemoteTo(d8, code), d8, out + i * kLanes<Full>);
-      sums[i * kLanes<Full> / 16] += hn::GetLane(hn::SumOfLanes(di, code));
-    }
-    q.scales[block] = scale;
-    if (q.negative_sums16) {
-      q.negative_sums16[block * 2] = -sums[0];
-      q.negative_sums16[block * 2 + 1] = -sums[1];
-    }
-    if (q.negative_sums32) q.negative_sums32[block] = -(sums[0] + sums[1]);
-    if (q.scaled_sums16) {
-      q.scaled_sums16[block * 2] = scale * static_cast<float>(sums[0]);
-      q.scaled_sums16[block * 2 + 1] = scale * static_cast<float>(sums[1]);
-    }
-    if (q.scaled_sums32) q.scaled_sums32[block] = scale * static_cast<float>(sums[0] + sums[1]);
+  const hn::Rebind<std::int8_t, Full> d8;
+  std::int8_t* out = q.codes + step * q.rows * kStep;
+  for (int i = 0; i < Values::kParts; ++i) {
+    const Floats scaled = hn::Mul(hn::Mul(x.part[i], hn::Set(d, power)), hn::Set(d, inverse));
+    // Of 0 · infinity a code would be left to the instruction set.
+    const Integer code = inverse == 0 ? hn::Zero(di) : hn::NearestInt(scaled);
+    hn::StoreU(hn::DemoteTo(d8, code), d8, out + i * kLanes<Full>);
+  }
+  // Sums of 8 bytes without a sign, 128 too much each.
+  const hn::CappedTag<std::uint8_t, 16> bytes;
+  const hn::Repartition<std::uint64_t, decltype(bytes)> halves;
+  for (int i = 0; i < 2; ++i) {
+    const auto codes = hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(out) + i * 16);
+    const auto sums = hn::SumsOf8(hn::Xor(codes, hn::Set(bytes, 0x80)));
+    q.sums[step * 2 + i] =
+        static_cast<std::int32_t>(hn::GetLane(hn::SumOfLanes(halves, sums))) - 16 * 128;
   }
 }
 
-constexpr BlockKernels kBlockKernels = {kRegisterRows, kBlockMr,      kBlockNr,    direct_kernel,
-                                        wide_kernel,   expand_kernel, quantize_row};
+void quantize_by_block(const QuantizeRow& q) {
+  for (std::int64_t step = 0; step < q.count / kStep; ++step) {
+    const Values x = load_values(q, step);
+    const Steps steps(largest(x));
+    q.scales[step * q.rows] = steps.scale;
+    put_codes(q, step, x, 1, steps.inverse);
+  }
+}
+
+void quantize_by_row(const QuantizeRow& q) {
+  std::int32_t most = 0;
+  for (std::int64_t step = 0; step < q.count / kStep; ++step) {
+    const std::int32_t here = largest(load_values(q, step));
+    q.shifts[step * q.rows] = here;
+    most = std::max(most, here);
+  }
+  const Steps steps(most);
+  // What the totals of shifted sums take. It must be normal too.
+  const float scale = steps.scale * (1.0f / (1 << kMaxShift));
+  const float inverse = scale > 1.2e-38f ? steps.inverse : 0.0f;
+  q.scales[0] = scale;
+  for (std::int64_t step = 0; step < q.count / kStep; ++step) {
+    std::int32_t& shift = q.shifts[step * q.rows];
+    // How often the row's largest can be halved without falling below that of these 32.
+    const int halved = std::min((most - shift) >> 23, kMaxShift);
+    shift = kMaxShift - halved;
+    put_codes(q, step, load_values(q, step), static_cast<float>(1 << halved), inverse);
+  }
+}
+
+void quantize_row(const QuantizeRow& q) { q.shifts ? quantize_by_row(q) : quantize_by_block(q); }
+
+constexpr BlockKernels kBlockKernels = {kBlockMr,    kBlockNr,      direct_kernel,
+                                        wide_kernel, expand_kernel, quantize_row};
 
 }  // namespace
 }  // namespace stepstone::cpu
