@@ -13,7 +13,7 @@ namespace stepstone::cpu {
 namespace {
 
 // Rows of A that are walked for every panel of B: a strip of them fits L1, all of them L2 and L3.
-constexpr std::int64_t kBytesOfA = std::int64_t{4} << 20;
+constexpr std::int64_t kBytesOfA = std::int64_t{16} << 20;
 // Columns are handed out so that a task reads about this much of B where reading is all.
 constexpr std::int64_t kBytesOfTask = std::int64_t{128} << 10;
 // Otherwise neighbouring panels, so that one is fetched while the one before it is used.
@@ -117,6 +117,7 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
   tile.ahead = next;
   if (!direct && next) {
     const std::int64_t tiles = div_up(rows.end - rows.begin, p.kernels.mr);
+    tile.ahead_end = next + piece.panel_bytes();
     tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
   }
   const RowsInt8& a = p.a(format.rows);

@@ -34,6 +34,7 @@ struct BlockTile {
   // The panel that comes behind this one, if it is known, to be fetched into L2: by a wide kernel
   // so many lines per step, a tile after the other; by a direct one as far as it fetches ahead.
   const std::byte* ahead = nullptr;
+  const std::byte* ahead_end = nullptr;
   int ahead_lines = 0;
 };
 

@@ -223,7 +223,9 @@ void multiply_blocks_tile(const BlockTile& t) {
     const std::int8_t* a = t.a.codes + step * MR * kStep;
     const std::byte* codes = t.codes + step * kStepBytes;
     if constexpr (is_wide(kFormat.scales)) {
-      for (int line = 0; line < t.ahead_lines; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+      for (int i = 0; i < t.ahead_lines && ahead < t.ahead_end; ++i, ahead += 64) {
+        __builtin_prefetch(ahead, 0, 2);
+      }
     } else {
       panel_ahead.step();
     }
