@@ -18,6 +18,15 @@ HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot4(
   return sum;
 }
 
+// sum + Σ of the products of the two 16-bit integers of each lane.
+HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot2(
+    hn::Vec<hn::Repartition<std::int32_t, Full>> sum,
+    hn::Vec<hn::Repartition<std::int32_t, Full>> a,
+    hn::Vec<hn::Repartition<std::int32_t, Full>> b) {
+  sum.raw = _mm512_dpwssd_epi32(sum.raw, a.raw, b.raw);
+  return sum;
+}
+
 }  // namespace
 }  // namespace stepstone::cpu
 

@@ -36,6 +36,23 @@ HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot4(
 #endif
 }
 
+// sum + Σ of the products of the two 16-bit integers of each lane.
+HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot2(
+    hn::Vec<hn::Repartition<std::int32_t, Full>> sum,
+    hn::Vec<hn::Repartition<std::int32_t, Full>> a,
+    hn::Vec<hn::Repartition<std::int32_t, Full>> b) {
+#if HWY_TARGET == HWY_AVX2
+  const hn::Repartition<std::int32_t, Full> di;
+  const hn::Repartition<std::int16_t, Full> d16;
+  auto unused = hn::Zero(di);
+  return hn::ReorderWidenMulAccumulate(di, hn::BitCast(d16, a), hn::BitCast(d16, b), sum, unused);
+#else
+  const auto low = [](auto x) { return hn::ShiftRight<16>(hn::ShiftLeft<16>(x)); };
+  sum = hn::Add(sum, hn::Mul(low(a), low(b)));
+  return hn::Add(sum, hn::Mul(hn::ShiftRight<16>(a), hn::ShiftRight<16>(b)));
+#endif
+}
+
 }  // namespace
 }  // namespace stepstone::cpu
 

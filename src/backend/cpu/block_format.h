@@ -21,44 +21,63 @@ namespace stepstone::cpu {
 inline constexpr int kStep = 32;       // k
 inline constexpr int kSuperSteps = 8;  // of a super-block
 
-// How the scales of a panel lie, in units of nr entries. x = scale (q - zero) [+ min].
+// How the scales of a panel lie, in units of nr entries. x = scale (q - zero) [+ min]. Those of a
+// super-block (8 steps) come in pairs of neighbours in k, side by side in each column; x is
+// d scale (q - zero) [- dmin min].
 enum class ScaleKind : std::uint8_t {
   half,         // step: f16 scale
   half_min,     // step: f16 scale, f16 min
   single,       // step: f32 scale
-  super_min,    // 8 steps: f16 d, f16 dmin, 8 × (u8 scale, u8 min): min is -dmin · min
-  super16,      // 8 steps: f16 d, 16 × i8 scale, each for 16 k
-  super16_min,  // 8 steps: f16 d, f16 dmin, 16 × u8, scale in the low nibble, min in the high
-  wide,         // step: f32 scale                         } 8-bit codes in the cache, for products
-  wide_min,     // step: f32 scale, f32 min                } tall enough to pay for expanding a
-  wide16,       // step: 2 × f32 scale                     } panel once
-  wide16_min,   // step: 2 × (f32 scale, f32 min)          }
+  super_min,    // 8 steps: f16 d, f16 dmin, 4 × (2 × u8 scale), 4 × (2 × u8 min)
+  super16,      // 8 steps: f16 d, 8 × (2 × i8 scale), each for 16 k
+  super16_min,  // 8 steps: f16 d, f16 dmin, 8 × (2 × u8: scale in the low nibble, min in the high)
+  // 8-bit codes in the cache, for products tall enough to pay for expanding a panel once:
+  wide,            // step: f32 scale
+  wide_min,        // step: f32 scale, f32 min
+  wide_super_min,  // 8 steps: f32 d, f32 min_unit · dmin, 4 × (2 × i16 scale), 4 × (2 × i16 min)
+  wide_super16,    // 8 steps: f32 d, 8 × (2 × i16 scale)
+  wide_super16_min,  // 8 steps: f32 d, f32 min_unit · dmin, 8 × (2 × i16 scale), 8 × (2 × i16 min)
 };
 
 constexpr bool is_wide(ScaleKind s) { return s >= ScaleKind::wide; }
 // Values under one scale.
 constexpr int granularity(ScaleKind s) {
-  return s == ScaleKind::super16 || s == ScaleKind::super16_min || s == ScaleKind::wide16 ||
-                 s == ScaleKind::wide16_min
+  return s == ScaleKind::super16 || s == ScaleKind::super16_min || s == ScaleKind::wide_super16 ||
+                 s == ScaleKind::wide_super16_min
              ? 16
              : 32;
 }
 constexpr bool has_min(ScaleKind s) {
   return s == ScaleKind::half_min || s == ScaleKind::super_min || s == ScaleKind::super16_min ||
-         s == ScaleKind::wide_min || s == ScaleKind::wide16_min;
+         s == ScaleKind::wide_min || s == ScaleKind::wide_super_min ||
+         s == ScaleKind::wide_super16_min;
 }
 constexpr ScaleKind widened(ScaleKind s) {
-  if (granularity(s) == 16) return has_min(s) ? ScaleKind::wide16_min : ScaleKind::wide16;
-  return has_min(s) ? ScaleKind::wide_min : ScaleKind::wide;
+  switch (s) {
+    case ScaleKind::super_min:
+      return ScaleKind::wide_super_min;
+    case ScaleKind::super16:
+      return ScaleKind::wide_super16;
+    case ScaleKind::super16_min:
+      return ScaleKind::wide_super16_min;
+    default:
+      return has_min(s) ? ScaleKind::wide_min : ScaleKind::wide;
+  }
 }
 
 enum class Codebook : std::uint8_t { none, iq4_nl, mxfp4 };
 
-// How a row of A becomes int8. `block`: 127 codes to the largest of every 32, an f32 scale each.
-// `row`: one f32 scale, halved as often as every 32 allow, at most kMaxShift times; integers are
-// shifted where a product with the scale would be one operation in ten. Its rounding is up to twice
-// as coarse, which weights of fewer than 8 bits don't notice.
-enum class RowScale : std::uint8_t { block, row };
+// How a row of A becomes int8, and what becomes of the integer sums under a scale of the weight.
+//   block  127 codes to the largest of every 32, an f32 scale each; the sums times both scales in
+//   f32 row    one f32 scale for the row, halved as often as every 32 allow, at most kMaxShift
+//   times;
+//          the sums shifted left as often as the scale was not halved, times the weight's in f32
+//   super  codes as in row; the sums shifted right and rounded to 16 bits, times the weight's scale
+//          in integers, in f32 once in a super-block
+// Half of a processor's multiplications beside the dot products are saved by each step downwards.
+// The rounding of row and super is up to twice as coarse as that of block, which weights of fewer
+// than 8 bits don't notice.
+enum class RowScale : std::uint8_t { block, row, super };
 // |Σ (q - zero) a| <= 128 · 127 · 32 < 2^31 >> kMaxShift.
 inline constexpr int kMaxShift = 12;
 
@@ -68,8 +87,16 @@ struct BlockFormat {
   int zero_shift = -1;  // zero = 1 << zero_shift; -1: zero is 0
   Codebook codebook = Codebook::none;
   RowScale rows = RowScale::row;
+  int sum_shift = 0;  // super: |Σ (q - zero) a| >> sum_shift takes 16 bits
 
   constexpr int zero() const { return zero_shift < 0 ? 0 : 1 << zero_shift; }
+  // Super: the sums of a row's codes, for the minimum, keep so many bits behind the point, and are
+  // 16 bits then.
+  constexpr int min_fraction() const { return granularity(scales) == 16 ? 4 : 3; }
+  // Of products with those, in the unit of the other sums.
+  constexpr float min_unit() const {
+    return -1.0f / static_cast<float>(1 << (min_fraction() + sum_shift));
+  }
   // Codes and scales of one panel of `steps` steps. Steps of super-blocks come in eights.
   constexpr std::int64_t code_bytes(std::int64_t steps, int nr) const {
     return steps * bits * 4 * nr;
@@ -82,17 +109,20 @@ struct BlockFormat {
       case ScaleKind::single:
       case ScaleKind::wide:
         return steps * 4 * nr;
+      case ScaleKind::wide_min:
+        return steps * 8 * nr;
       case ScaleKind::super_min:
         return steps / kSuperSteps * 20 * nr;
       case ScaleKind::super16:
         return steps / kSuperSteps * 18 * nr;
       case ScaleKind::super16_min:
         return steps / kSuperSteps * 20 * nr;
-      case ScaleKind::wide_min:
-      case ScaleKind::wide16:
-        return steps * 8 * nr;
-      case ScaleKind::wide16_min:
-        return steps * 16 * nr;
+      case ScaleKind::wide_super_min:
+        return steps / kSuperSteps * 40 * nr;
+      case ScaleKind::wide_super16:
+        return steps / kSuperSteps * 36 * nr;
+      case ScaleKind::wide_super16_min:
+        return steps / kSuperSteps * 72 * nr;
     }
     return 0;
   }
@@ -118,25 +148,27 @@ constexpr BlockFormat block_format(BlockType type) {
     case BlockType::mxfp4:
       return {4, ScaleKind::single, 4, Codebook::mxfp4};
     case BlockType::q2_k:
-      return {2, ScaleKind::super16_min};
+      return {2, ScaleKind::super16_min, -1, Codebook::none, RowScale::super, 0};
     case BlockType::q3_k:
-      return {3, ScaleKind::super16, 2};
+      return {3, ScaleKind::super16, 2, Codebook::none, RowScale::super, 0};
     case BlockType::q4_k:
-      return {4, ScaleKind::super_min};
+      return {4, ScaleKind::super_min, -1, Codebook::none, RowScale::super, 1};
     case BlockType::q5_k:
-      return {5, ScaleKind::super_min};
+      return {5, ScaleKind::super_min, -1, Codebook::none, RowScale::super, 2};
     case BlockType::q6_k:
-      return {6, ScaleKind::super16, 5};
+      return {6, ScaleKind::super16, 5, Codebook::none, RowScale::super, 1};
     default:
       return {};
   }
 }
 
 constexpr int scales_per_step(const BlockFormat& f) { return kStep / granularity(f.scales); }
+// Pairs of scales in a super-block.
+constexpr int super_pairs(const BlockFormat& f) { return kSuperSteps * scales_per_step(f) / 2; }
 
 // The same values once expanded: codes of 8 bits.
 constexpr BlockFormat widened(BlockFormat f) {
-  return {8, widened(f.scales), f.zero_shift, Codebook::none, f.rows};
+  return {8, widened(f.scales), f.zero_shift, Codebook::none, f.rows, f.sum_shift};
 }
 
 }  // namespace stepstone::cpu

@@ -1,5 +1,7 @@
 // Products with quantised weights: rows of A to int8 once, then panel by panel of B.
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "backend/cpu/block_kernels.h"
 #include "backend/cpu/block_panels.h"
@@ -56,17 +58,15 @@ Workspaces& workspaces() {
 // A panel is read as it is stored by up to three tiles, the second and third from L2; more of them
 // pay for expanding it first.
 bool reads_directly(std::int64_t rows, const BlockKernels& kernels) {
-  return rows <= 3 * kernels.mr;
+  return rows <= 3 * kernels.tile_rows;
 }
 
 struct Product {
   const GemmArgs& args;
   const BlockPanels& b;
   const BlockKernels& kernels;
-  const RowsInt8 &by_block, &by_row;
+  std::span<const RowsInt8> a;  // by RowScale
   bool keep;
-
-  const RowsInt8& a(RowScale kind) const { return kind == RowScale::block ? by_block : by_row; }
 };
 
 const std::byte* panel_of(const Product& p, const BlockPiece& piece, std::int64_t index) {
@@ -89,6 +89,7 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
   const GemmArgs& x = p.args;
   const std::int64_t steps = x.k / kStep;
   const int nr = p.kernels.nr;
+  const std::int64_t mr = p.kernels.mr(piece.format().rows);
   const bool direct = reads_directly(rows.end - rows.begin, p.kernels);
   BlockFormat format = piece.format();
   const std::byte* panel = panel_of(p, piece, index);
@@ -101,7 +102,7 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
     p.kernels.expand(piece.type())(panel, steps, expanded);
     panel = expanded;
     format = wide;
-    multiply = p.kernels.wide(wide);
+    multiply = p.kernels.wide(piece.type());
   }
   const std::int64_t in_piece = index * nr;
   const std::int64_t col = piece.first() + in_piece,
@@ -116,14 +117,14 @@ void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Sp
   tile.steps = steps;
   tile.ahead = next;
   if (!direct && next) {
-    const std::int64_t tiles = div_up(rows.end - rows.begin, p.kernels.mr);
+    const std::int64_t tiles = div_up(rows.end - rows.begin, mr);
     tile.ahead_end = next + piece.panel_bytes();
     tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
   }
-  const RowsInt8& a = p.a(format.rows);
+  const RowsInt8& a = p.a[static_cast<std::size_t>(format.rows)];
   tile.a = a.strip(rows.begin, format);
   for (std::int64_t i = rows.begin; i < rows.end; i += tile.rows) {
-    tile.rows = static_cast<int>(std::min<std::int64_t>(rows.end - i, p.kernels.mr));
+    tile.rows = static_cast<int>(std::min(rows.end - i, mr));
     tile.c = sums + (i - rows.begin) * tile.c_row;
     multiply(tile);
     a.advance(tile.a, format);
@@ -152,8 +153,10 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
   const BlockKernels& kernels = block_kernels(isa());
   require<UsageError>(kernels.nr == b.nr(),
                       "gemm: B was packed for another instruction set than {}", name_of(isa()));
-  const RowsInt8 by_block(x, b, RowScale::block, kernels), by_row(x, b, RowScale::row, kernels);
-  const Product p{x, b, kernels, by_block, by_row, b.keeps()};
+  const std::array<RowsInt8, 3> a = {RowsInt8(x, b, RowScale::block, kernels),
+                                     RowsInt8(x, b, RowScale::row, kernels),
+                                     RowsInt8(x, b, RowScale::super, kernels)};
+  const Product p{x, b, kernels, a, b.keeps()};
   std::vector<std::int64_t> ends;  // panels up to the end of each piece
   std::int64_t panels = 0, bytes = 0;
   for (const BlockPiece& piece : b.pieces()) {
@@ -161,7 +164,7 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
     bytes = std::max(bytes, piece.panel_bytes());
     ends.push_back(panels);
   }
-  const std::int64_t strip = kernels.mr;
+  const std::int64_t strip = kernels.tile_rows * kernels.super_tile_rows;
   const std::int64_t max_rows =
       std::max(kBytesOfA / (x.k * 3 / 2) / strip, std::int64_t{1}) * strip;
   const std::int64_t blocks = div_up(x.m, max_rows);

@@ -118,7 +118,9 @@ TEST_F(EveryIsa, EqualsTheDequantisedProductForEveryTypeAndHeight) {
               size += std::abs(term);
             }
             if (m % 2 == 0) sum += bias[static_cast<std::size_t>(j)];
-            ASSERT_NEAR(c[static_cast<std::size_t>(i * n + j)], sum, 3e-6 * size + 1e-6)
+            // Types with super-blocks round the sums under each scale to 16 bits.
+            const double most = info_of(type).elements == 256 ? 5e-4 : 3e-6;
+            ASSERT_NEAR(c[static_cast<std::size_t>(i * n + j)], sum, most * size + 1e-6)
                 << name_of(isa) << " " << name_of(type) << " m=" << m << " at " << i << "," << j;
           }
         }

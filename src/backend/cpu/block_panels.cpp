@@ -44,11 +44,19 @@ class Column {
     for (int c = 0; c < 4; ++c) std::memcpy(to + c * nr_ * 4, both + c * 4, 4);
   }
 
-  // Entry `row` of rows of nr, in rows of T, that begin `bytes` after the scales of the panel.
+  // Entry `row` of rows of nr, in rows of T, that begin `bytes` behind the first scale of the
+  // panel.
   template <typename T>
   void scale(std::int64_t bytes, std::int64_t row, T value) const {
     std::memcpy(scales_ + bytes + (row * nr_ + j_) * std::ptrdiff_t(sizeof value), &value,
                 sizeof value);
+  }
+  // The `count` bytes of each pair of neighbours side by side.
+  template <typename Byte>
+  void scale_pairs(std::int64_t bytes, int count, const Byte* values) const {
+    for (int p = 0; p < count / 2; ++p) {
+      std::memcpy(scales_ + bytes + (p * nr_ + j_) * 2, values + 2 * p, 2);
+    }
   }
   std::int64_t rows(std::int64_t count) const { return count * nr_; }
 
@@ -180,7 +188,7 @@ void put(Column& c, std::int64_t i, const BlockQ2_K& b) {
   const std::int64_t at = c.rows(20) * i;
   c.scale(at, 0, b.d);
   c.scale(at, 1, b.dmin);
-  for (int s = 0; s < 16; ++s) c.scale(at + c.rows(4), s, b.scales[s]);
+  c.scale_pairs(at + c.rows(4), 16, b.scales);
 }
 
 void put(Column& c, std::int64_t i, const BlockQ3_K& b) {
@@ -194,9 +202,9 @@ void put(Column& c, std::int64_t i, const BlockQ3_K& b) {
   }
   const std::int64_t at = c.rows(18) * i;
   c.scale(at, 0, b.d);
-  for (int s = 0; s < 16; ++s) {
-    c.scale(at + c.rows(2), s, static_cast<std::int8_t>(q3_scale(b.scales, s) - 32));
-  }
+  std::int8_t scales[16];
+  for (int s = 0; s < 16; ++s) scales[s] = static_cast<std::int8_t>(q3_scale(b.scales, s) - 32);
+  c.scale_pairs(at + c.rows(2), 16, scales);
 }
 
 template <typename Block>
@@ -204,11 +212,14 @@ void put_scale_mins(Column& c, std::int64_t i, const Block& b) {
   const std::int64_t at = c.rows(20) * i;
   c.scale(at, 0, b.d);
   c.scale(at, 1, b.dmin);
+  std::uint8_t scales[8], mins[8];
   for (int s = 0; s < 8; ++s) {
     const ScaleMin sm = scale_min(b.scales, s);
-    c.scale(at + c.rows(4), 2 * s, sm.scale);
-    c.scale(at + c.rows(4), 2 * s + 1, sm.min);
+    scales[s] = sm.scale;
+    mins[s] = sm.min;
   }
+  c.scale_pairs(at + c.rows(4), 8, scales);
+  c.scale_pairs(at + c.rows(12), 8, mins);
 }
 
 void put(Column& c, std::int64_t i, const BlockQ4_K& b) {
@@ -251,7 +262,7 @@ void put(Column& c, std::int64_t i, const BlockQ6_K& b) {
   }
   const std::int64_t at = c.rows(18) * i;
   c.scale(at, 0, b.d);
-  for (int s = 0; s < 16; ++s) c.scale(at + c.rows(2), s, b.scales[s]);
+  c.scale_pairs(at + c.rows(2), 16, b.scales);
 }
 
 // Rows that become neighbouring columns.

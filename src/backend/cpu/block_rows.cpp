@@ -1,6 +1,7 @@
 #include "backend/cpu/block_rows.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/div_up.h"
 #include "core/threads.h"
@@ -9,98 +10,204 @@ namespace stepstone::cpu {
 
 RowsInt8::RowsInt8(const GemmArgs& x, const BlockPanels& b, RowScale kind,
                    const BlockKernels& kernels)
-    : k_(x.k), steps_(x.k / kStep), mr_(kernels.mr), kind_(kind) {
-  bool any = false;
+    : k_(x.k), steps_(x.k / kStep), kind_(kind), mr_(kernels.mr(kind)) {
   for (const BlockPiece& piece : b.pieces()) {
     const BlockFormat f = piece.format();
     if (f.rows != kind) continue;
-    any = true;
-    if (f.zero_shift >= 0) want(scales_per_step(f), f.zero_shift);
-    if (has_min(f.scales)) want(scales_per_step(f), -1);
+    for (const What what :
+         {What::scales, What::left, What::right, What::starts, What::sums, What::pairs}) {
+      if (wants(what, f) && !find(what, f)) extras_.push_back({what, f});
+    }
   }
-  if (!any) return;
+  if (extras_.empty()) return;
 
-  std::int64_t bytes = 0;
-  const auto place = [&](std::int64_t size) {
-    const std::int64_t at = bytes;
-    bytes += div_up(size, 64) * 64;
-    return at;
-  };
-  const bool by_row = kind == RowScale::row;
-  const std::int64_t codes = place(x.m * k_), scales = place(x.m * (by_row ? 1 : steps_) * 4);
-  const std::int64_t shifts = place(by_row ? x.m * steps_ * 4 : 0);
-  std::vector<std::int64_t> sums;
-  for (const Sums& s : sums_) sums.push_back(place(x.m * steps_ * s.per_step * 4));
+  std::int64_t bytes = x.m * k_;
+  std::vector<std::int64_t> places;
+  for (const Extra& extra : extras_) {
+    bytes = div_up(bytes, 64) * 64;
+    places.push_back(bytes);
+    bytes += x.m * entries(extra.what, extra.format) * 4;
+  }
   memory_ = allocate(static_cast<std::size_t>(bytes));
   auto* base = static_cast<std::byte*>(memory_->data());
-  codes_ = reinterpret_cast<std::int8_t*>(base + codes);
-  scales_ = reinterpret_cast<float*>(base + scales);
-  if (by_row) shifts_ = reinterpret_cast<std::int32_t*>(base + shifts);
-  for (std::size_t i = 0; i < sums.size(); ++i) sums_[i].memory = base + sums[i];
+  codes_ = reinterpret_cast<std::int8_t*>(base);
+  for (std::size_t i = 0; i < places.size(); ++i) extras_[i].memory = base + places[i];
 
   const auto row_bytes = x.a.ld * static_cast<std::ptrdiff_t>(size_of(x.a.dtype));
   const auto* from = static_cast<const std::byte*>(x.a.data);
   parallel_for(div_up(x.m, mr_), 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<std::int32_t> sums16(static_cast<std::size_t>(steps_ * 2));
+    const auto steps = static_cast<std::size_t>(steps_);
+    Row row{std::vector<float>(steps), std::vector<std::int32_t>(steps),
+            std::vector<std::int32_t>(2 * steps)};
     for (std::int64_t first = begin * mr_; first < std::min(end * mr_, x.m); first += mr_) {
       const int rows = static_cast<int>(std::min<std::int64_t>(mr_, x.m - first));
       for (int i = 0; i < rows; ++i) {
-        const QuantizeRow row = {.from = from + (first + i) * row_bytes,
-                                 .dtype = x.a.dtype,
-                                 .count = k_,
-                                 .rows = rows,
-                                 .codes = codes_ + first * k_ + i * kStep,
-                                 .scales = scales_ + (by_row ? first : first * steps_) + i,
-                                 .shifts = by_row ? shifts_ + first * steps_ + i : nullptr,
-                                 .sums = sums16.data()};
-        kernels.quantize_row(row);
-        for (const Sums& s : sums_) put_sums(s, first, i, row);
+        kernels.quantize_row({.from = from + (first + i) * row_bytes,
+                              .dtype = x.a.dtype,
+                              .count = k_,
+                              .codes = codes_ + first * k_ + i * kStep,
+                              .stride = std::ptrdiff_t{rows} * kStep,
+                              .scales = row.scales.data(),
+                              .halved = kind_ == RowScale::block ? nullptr : row.halved.data(),
+                              .sums = row.sums16.data()});
+        for (const Extra& extra : extras_) put(extra, first, rows, i, row);
       }
     }
   });
 }
 
-const RowsInt8::Sums* RowsInt8::find(int per_step, int zero_shift) const {
-  const auto same = [=](const Sums& s) {
-    return s.per_step == per_step && s.zero_shift == zero_shift;
-  };
-  const auto it = std::ranges::find_if(sums_, same);
-  return it == sums_.end() ? nullptr : &*it;
+bool RowsInt8::wants(What what, const BlockFormat& f) const {
+  const bool super = kind_ == RowScale::super;
+  switch (what) {
+    case What::scales:
+      return true;
+    case What::left:
+      return kind_ != RowScale::block;
+    case What::right:
+      return super;
+    case What::starts:
+      return super || f.zero_shift >= 0;
+    case What::sums:
+      return !super && has_min(f.scales);
+    case What::pairs:
+      return super && has_min(f.scales);
+  }
+  return false;
 }
 
-void RowsInt8::want(int per_step, int zero_shift) {
-  if (!find(per_step, zero_shift)) sums_.push_back({per_step, zero_shift});
+std::int64_t RowsInt8::entries(What what, const BlockFormat& f) const {
+  switch (what) {
+    case What::scales:
+      return kind_ == RowScale::block ? steps_ : 1;
+    case What::left:
+    case What::right:
+      return steps_;
+    case What::starts:
+    case What::sums:
+      return steps_ * scales_per_step(f);
+    case What::pairs:
+      return steps_ * scales_per_step(f) / 2;
+  }
+  return 0;
 }
 
-// Of row i of the strip that begins with row `first`.
-void RowsInt8::put_sums(const Sums& to, std::int64_t first, int i, const QuantizeRow& row) const {
-  std::byte* out = to.memory + (first * steps_ * to.per_step + i) * 4;
-  for (std::int64_t at = 0; at < steps_ * to.per_step; ++at, out += row.rows * 4) {
-    const std::int32_t sum =
-        to.per_step == 2 ? row.sums[at] : row.sums[at * 2] + row.sums[at * 2 + 1];
-    if (to.zero_shift >= 0) {
-      *reinterpret_cast<std::int32_t*>(out) = -(sum << to.zero_shift);
-    } else {
-      const std::int64_t step = at / to.per_step * row.rows;
-      const float unit = row.shifts ? static_cast<float>(1 << row.shifts[step]) : row.scales[step];
-      *reinterpret_cast<float*>(out) = unit * static_cast<float>(sum);
+const RowsInt8::Extra* RowsInt8::find(What what, const BlockFormat& f) const {
+  const auto it = std::ranges::find_if(extras_, [&](const Extra& e) {
+    return e.what == what && e.format.zero_shift == f.zero_shift &&
+           e.format.sum_shift == f.sum_shift &&
+           granularity(e.format.scales) == granularity(f.scales);
+  });
+  return it == extras_.end() ? nullptr : &*it;
+}
+
+// Row i of the strip that begins with row `first`.
+void RowsInt8::put(const Extra& to, std::int64_t first, int rows, int i, const Row& row) const {
+  const BlockFormat& f = to.format;
+  const std::int64_t count = entries(to.what, f);
+  std::byte* out = to.memory + (first * count + i) * 4;
+  const auto fill = [&](auto&& entry) {
+    for (std::int64_t at = 0; at < count; ++at, out += rows * 4) {
+      const auto value = entry(static_cast<std::size_t>(at));
+      static_assert(sizeof value == 4);
+      std::memcpy(out, &value, 4);
     }
+  };
+  const auto power = [](int n) { return static_cast<float>(1 << n); };
+  const auto sum32 = [&](std::size_t step) {
+    return row.sums16[2 * step] + row.sums16[2 * step + 1];
+  };
+  const bool fine = scales_per_step(f) == 2;
+  const bool super = kind_ == RowScale::super;
+  const int zero_shift = std::max(f.zero_shift, 0);
+  const auto start = [&](std::int32_t sum) { return f.zero_shift < 0 ? 0 : -(sum << zero_shift); };
+  // With `min_fraction` bits behind the point, in the row's unit.
+  const auto rounded = [&](std::int32_t sum, int halved) {
+    return ((sum << f.min_fraction()) + ((1 << halved) >> 1)) >> halved;
+  };
+  const auto pair = [](std::int32_t low, std::int32_t high) {
+    return (low & 0xffff) | (high << 16);
+  };
+  switch (to.what) {
+    case What::scales:
+      if (kind_ == RowScale::block) {
+        fill([&](std::size_t at) { return row.scales[at]; });
+      } else {
+        const float unit = super ? power(f.sum_shift) : 1 / power(kMaxShift);
+        fill([&](std::size_t) { return row.scales[0] * unit; });
+      }
+      break;
+    case What::left: {
+      const int most = super ? 16 - f.sum_shift : kMaxShift;
+      fill([&](std::size_t at) { return most - row.halved[at]; });
+      break;
+    }
+    case What::right:
+      fill([&](std::size_t at) { return row.halved[at] + f.sum_shift; });
+      break;
+    case What::starts:
+      if (!super) {
+        fill([&](std::size_t at) { return start(sum32(at)); });
+      } else {
+        const auto half = [&](std::size_t step) {
+          return (1 << (row.halved[step] + f.sum_shift)) >> 1;
+        };
+        if (fine) {
+          fill([&](std::size_t at) { return start(row.sums16[at]) + half(at / 2); });
+        } else {
+          fill([&](std::size_t at) { return start(sum32(at)) + half(at); });
+        }
+      }
+      break;
+    case What::sums:
+      fill([&](std::size_t at) {
+        const float unit =
+            kind_ == RowScale::block ? row.scales[at] : power(kMaxShift - row.halved[at]);
+        return unit * static_cast<float>(sum32(at));
+      });
+      break;
+    case What::pairs:
+      if (fine) {
+        fill([&](std::size_t at) {
+          const int halved = row.halved[at];
+          return pair(rounded(row.sums16[2 * at], halved), rounded(row.sums16[2 * at + 1], halved));
+        });
+      } else {
+        fill([&](std::size_t at) {
+          return pair(rounded(sum32(2 * at), row.halved[2 * at]),
+                      rounded(sum32(2 * at + 1), row.halved[2 * at + 1]));
+        });
+      }
+      break;
   }
 }
 
+template <typename T>
+const T* RowsInt8::place(What what, std::int64_t first, const BlockFormat& f) const {
+  const Extra* extra = wants(what, f) ? find(what, f) : nullptr;
+  return extra ? reinterpret_cast<const T*>(extra->memory) + first * entries(what, f) : nullptr;
+}
+
 StripInt8 RowsInt8::strip(std::int64_t first, const BlockFormat& f) const {
-  const int per_step = scales_per_step(f);
-  const auto place = [&](const Sums* sums) {
-    return sums ? sums->memory + first * steps_ * per_step * 4 : nullptr;
+  return {.codes = codes_ + first * k_,
+          .scales = place<float>(What::scales, first, f),
+          .left = place<std::int32_t>(What::left, first, f),
+          .right = place<std::int32_t>(What::right, first, f),
+          .starts = place<std::int32_t>(What::starts, first, f),
+          .sums = place<float>(What::sums, first, f),
+          .pairs = place<std::int32_t>(What::pairs, first, f)};
+}
+
+void RowsInt8::advance(StripInt8& strip, const BlockFormat& f) const {
+  const auto move = [&](auto& pointer, What what) {
+    if (pointer) pointer += mr_ * entries(what, f);
   };
-  StripInt8 s;
-  s.codes = codes_ + first * k_;
-  s.scales = scales_ + (kind_ == RowScale::row ? first : first * steps_);
-  if (shifts_) s.shifts = shifts_ + first * steps_;
-  s.starts = reinterpret_cast<const std::int32_t*>(
-      f.zero_shift >= 0 ? place(find(per_step, f.zero_shift)) : nullptr);
-  s.sums = reinterpret_cast<const float*>(has_min(f.scales) ? place(find(per_step, -1)) : nullptr);
-  return s;
+  strip.codes += mr_ * k_;
+  move(strip.scales, What::scales);
+  move(strip.left, What::left);
+  move(strip.right, What::right);
+  move(strip.starts, What::starts);
+  move(strip.sums, What::sums);
+  move(strip.pairs, What::pairs);
 }
 
 }  // namespace stepstone::cpu

@@ -9,8 +9,7 @@
 
 namespace stepstone::cpu {
 
-// All rows of A as the pieces of B with one kind of row scales want them; nothing if there are
-// none.
+// All rows of A as the pieces of B with one RowScale want them; nothing if there are none.
 class RowsInt8 {
  public:
   RowsInt8(const GemmArgs& x, const BlockPanels& b, RowScale kind, const BlockKernels& kernels);
@@ -18,34 +17,35 @@ class RowsInt8 {
   // The strip that begins with row `first`, a multiple of the kernels' mr.
   StripInt8 strip(std::int64_t first, const BlockFormat& format) const;
   // From a strip of that format and mr rows to the one behind it.
-  void advance(StripInt8& strip, const BlockFormat& format) const {
-    const std::int64_t per_row = steps_ * scales_per_step(format);
-    strip.codes += mr_ * k_;
-    strip.scales += mr_ * (kind_ == RowScale::row ? 1 : steps_);
-    if (strip.shifts) strip.shifts += mr_ * steps_;
-    if (strip.starts) strip.starts += mr_ * per_row;
-    if (strip.sums) strip.sums += mr_ * per_row;
-  }
+  void advance(StripInt8& strip, const BlockFormat& format) const;
 
  private:
-  // What some formats want of the sums of codes: 4 bytes for each of their scales' 16 or 32 k.
-  struct Sums {
-    int per_step;    // 1 or 2
-    int zero_shift;  // -1: f32 sums for a minimum; else start values for this zero
+  // An array beside the codes, of 4 bytes an entry: a member of StripInt8.
+  enum class What : std::uint8_t { scales, left, right, starts, sums, pairs };
+  struct Extra {
+    What what;
+    BlockFormat format;  // one of those that share it
     std::byte* memory = nullptr;
   };
-  const Sums* find(int per_step, int zero_shift) const;
-  void want(int per_step, int zero_shift);
-  void put_sums(const Sums& to, std::int64_t first, int i, const QuantizeRow& row) const;
+  // What quantising has found of one row.
+  struct Row {
+    std::vector<float> scales;
+    std::vector<std::int32_t> halved, sums16;
+  };
+
+  bool wants(What what, const BlockFormat& format) const;
+  std::int64_t entries(What what, const BlockFormat& format) const;  // of a row
+  const Extra* find(What what, const BlockFormat& format) const;
+  template <typename T>
+  const T* place(What what, std::int64_t first, const BlockFormat& format) const;
+  void put(const Extra& to, std::int64_t first, int rows, int i, const Row& row) const;
 
   std::int64_t k_, steps_;
-  int mr_;
   RowScale kind_;
+  int mr_;
   std::shared_ptr<Storage> memory_;
   std::int8_t* codes_ = nullptr;
-  float* scales_ = nullptr;
-  std::int32_t* shifts_ = nullptr;
-  std::vector<Sums> sums_;
+  std::vector<Extra> extras_;
 };
 
 }  // namespace stepstone::cpu

@@ -15,9 +15,9 @@ namespace stepstone::cpu {
 namespace {
 
 #if HWY_TARGET == HWY_AVX3
-inline constexpr int kBlockMr = 6;
+inline constexpr int kTileRows = 6, kSuperTileRows = 4;
 #else
-inline constexpr int kBlockMr = 2;
+inline constexpr int kTileRows = 2, kSuperTileRows = 2;
 #endif
 inline constexpr int kVectors = 2;
 inline constexpr int kBlockNr = kVectors * kLanes<Full>;
@@ -90,25 +90,16 @@ HWY_INLINE Floats load_half(const std::byte* from) {
   const hn::Rebind<hwy::float16_t, Full> d16;
   return hn::PromoteTo(Full(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
 }
-template <typename T>
-HWY_INLINE Floats load_small(const std::byte* from) {
-  const hn::Rebind<T, Full> d8;
-  const Integers di;
-  return hn::ConvertTo(Full(), hn::PromoteTo(di, hn::LoadU(d8, reinterpret_cast<const T*>(from))));
-}
 HWY_INLINE Floats load_float(const std::byte* from) {
   return hn::Load(Full(), reinterpret_cast<const float*>(from));
 }
 
-// Of half `half` (where a scale holds for 16 k) of step `step` of a panel, whose scales begin at
-// `from`.
+// Of step `step` of a panel, whose scales begin at `from`.
 template <ScaleKind kKind>
-HWY_INLINE ScaleMin32 scales_of(const std::byte* from, std::int64_t step, int half, int v) {
+HWY_INLINE ScaleMin32 scales_of(const std::byte* from, std::int64_t step, int v) {
   constexpr int nr = kBlockNr;
   const Full d;
   const int at = v * kLanes<Full>;
-  const std::int64_t block = step / kSuperSteps;
-  const int in_block = static_cast<int>(step % kSuperSteps);
   if constexpr (kKind == ScaleKind::half) {
     return {load_half(from + (step * nr + at) * 2), hn::Zero(d)};
   } else if constexpr (kKind == ScaleKind::half_min) {
@@ -116,36 +107,67 @@ HWY_INLINE ScaleMin32 scales_of(const std::byte* from, std::int64_t step, int ha
     return {load_half(p), load_half(p + nr * 2)};
   } else if constexpr (kKind == ScaleKind::single || kKind == ScaleKind::wide) {
     return {load_float(from + (step * nr + at) * 4), hn::Zero(d)};
-  } else if constexpr (kKind == ScaleKind::wide_min) {
+  } else {
+    static_assert(kKind == ScaleKind::wide_min);
     const std::byte* p = from + (step * 2 * nr + at) * 4;
     return {load_float(p), load_float(p + nr * 4)};
-  } else if constexpr (kKind == ScaleKind::wide16) {
-    return {load_float(from + ((step * 2 + half) * nr + at) * 4), hn::Zero(d)};
-  } else if constexpr (kKind == ScaleKind::wide16_min) {
-    const std::byte* p = from + ((step * 2 + half) * 2 * nr + at) * 4;
-    return {load_float(p), load_float(p + nr * 4)};
-  } else if constexpr (kKind == ScaleKind::super16) {
-    const std::byte* p = from + block * 18 * nr;
-    const Floats scale = load_small<std::int8_t>(p + (2 + in_block * 2 + half) * nr + at);
-    return {hn::Mul(load_half(p + at * 2), scale), hn::Zero(d)};
-  } else if constexpr (kKind == ScaleKind::super16_min) {
-    const std::byte* p = from + block * 20 * nr;
-    const hn::Rebind<std::uint8_t, Full> d8;
-    const Integers di;
-    const auto both = hn::PromoteTo(di, hn::LoadU(d8, reinterpret_cast<const std::uint8_t*>(p) +
-                                                          (4 + in_block * 2 + half) * nr + at));
-    const Floats scale = hn::ConvertTo(d, hn::And(both, hn::Set(di, 15)));
-    const Floats min = hn::ConvertTo(d, hn::ShiftRight<4>(both));
-    return {hn::Mul(load_half(p + at * 2), scale),
-            hn::Neg(hn::Mul(load_half(p + (nr + at) * 2), min))};
-  } else {
-    static_assert(kKind == ScaleKind::super_min);
-    const std::byte* p = from + block * 20 * nr;
-    const std::byte* bytes = p + (4 + in_block * 2) * nr + at;
-    return {hn::Mul(load_half(p + at * 2), load_small<std::uint8_t>(bytes)),
-            hn::Neg(hn::Mul(load_half(p + (nr + at) * 2), load_small<std::uint8_t>(bytes + nr)))};
   }
 }
+
+// Scales of super-block `super`, from where the panel's scales begin.
+template <BlockFormat kFormat>
+class SuperScales {
+ public:
+  SuperScales(const std::byte* from, std::int64_t super)
+      : p_(from + kFormat.scale_bytes(kSuperSteps, kBlockNr) * super) {}
+
+  HWY_INLINE Floats d(int v) const {
+    return kWide ? load_float(at(0, 4, v)) : load_half(at(0, 2, v));
+  }
+  // In the unit that totals have.
+  HWY_INLINE Floats min_d(int v) const {
+    if constexpr (kWide) return load_float(at(4, 4, v));
+    return hn::Mul(load_half(at(2, 2, v)), hn::Set(Full(), kFormat.min_unit()));
+  }
+  // Two 16-bit integers side by side.
+  HWY_INLINE Integer scales(int pair, int v) const {
+    if constexpr (kWide) return load_pairs(at(kBehindD + 4 * pair, 4, v));
+    if constexpr (kNibbles) {
+      return hn::BitCast(Integers(), hn::And(bytes(at(4 + 2 * pair, 2, v)), hn::Set(Shorts(), 15)));
+    }
+    return hn::BitCast(Integers(), bytes(at(kBehindD + 2 * pair, 2, v)));
+  }
+  HWY_INLINE Integer mins(int pair, int v) const {
+    constexpr int kPairs = super_pairs(kFormat);
+    if constexpr (kWide) return load_pairs(at(8 + 4 * (kPairs + pair), 4, v));
+    if constexpr (kNibbles) {
+      return hn::BitCast(Integers(), hn::ShiftRight<4>(bytes(at(4 + 2 * pair, 2, v))));
+    }
+    return hn::BitCast(Integers(), bytes(at(4 + 2 * (kPairs + pair), 2, v)));
+  }
+
+ private:
+  static constexpr bool kWide = is_wide(kFormat.scales), kMin = has_min(kFormat.scales);
+  static constexpr bool kNibbles = kFormat.scales == ScaleKind::super16_min;
+  static constexpr int kBehindD = (kWide ? 4 : 2) * (kMin ? 2 : 1);
+  using Shorts = hn::Repartition<std::int16_t, Full>;
+
+  // Vector v of entries of `size` bytes that begin `rows` · nr bytes behind the super-block.
+  HWY_INLINE const std::byte* at(int rows, int size, int v) const {
+    return p_ + rows * kBlockNr + v * kLanes<Full> * size;
+  }
+  static HWY_INLINE Integer load_pairs(const std::byte* from) {
+    return hn::Load(Integers(), reinterpret_cast<const std::int32_t*>(from));
+  }
+  static HWY_INLINE hn::Vec<Shorts> bytes(const std::byte* from) {
+    // Scales without a minimum have a sign.
+    using Byte = std::conditional_t<kMin, std::uint8_t, std::int8_t>;
+    const hn::Rebind<Byte, Shorts> d8;
+    return hn::PromoteTo(Shorts(), hn::LoadU(d8, reinterpret_cast<const Byte*>(from)));
+  }
+
+  const std::byte* p_;
+};
 
 // dot4() of the groups from kBegin to kEnd of a step into sums.
 template <BlockFormat kFormat, int MR, int kBegin, int kEnd>
@@ -205,9 +227,50 @@ class PanelAhead {
   std::int64_t left_;  // steps until the next panel
 };
 
+// Fetches ahead, step by step: what a wide kernel is told to, or a direct one by itself.
+template <BlockFormat kFormat>
+class Ahead {
+ public:
+  explicit Ahead(const BlockTile& t) : tile_(t), at_(t.ahead), panel_(t) {}
+  HWY_INLINE void step() {
+    if constexpr (is_wide(kFormat.scales)) {
+      for (int i = 0; i < tile_.ahead_lines && at_ < tile_.ahead_end; ++i, at_ += 64) {
+        __builtin_prefetch(at_, 0, 2);
+      }
+    } else {
+      panel_.step();
+    }
+  }
+
+ private:
+  const BlockTile& tile_;
+  const std::byte* at_;
+  PanelAhead<kFormat> panel_;
+};
+
+// Sums of the products under a scale of the weight: of step `step`, or of its half kHalf where a
+// scale is for 16 k.
+template <BlockFormat kFormat, int MR, int kHalf>
+HWY_INLINE void integer_sums(Integer (&sums)[MR][kVectors], const BlockTile& t, std::int64_t step) {
+  constexpr int kPerStep = scales_per_step(kFormat);
+  constexpr int kGroups = 8 / kPerStep;
+  const Integers di;
+  const std::int64_t at = (step * kPerStep + kHalf) * MR;
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+    Integer start = hn::Zero(di);
+    if constexpr (kFormat.zero_shift >= 0 || kFormat.rows == RowScale::super) {
+      start = hn::Set(di, t.a.starts[at + i]);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[i][v] = start;
+  }
+  dot_groups<kFormat, MR, kHalf * kGroups, (kHalf + 1) * kGroups>(
+      sums, t.a.codes + step * MR * kStep, t.codes + step * kFormat.code_bytes(1, kBlockNr));
+}
+
 template <BlockFormat kFormat, int MR>
-void multiply_blocks_tile(const BlockTile& t) {
-  constexpr int kHalves = 32 / granularity(kFormat.scales);
+void multiply_tile(const BlockTile& t) {
   const Full d;
   const Integers di;
   Floats total[MR][kVectors];
@@ -216,53 +279,26 @@ void multiply_blocks_tile(const BlockTile& t) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) total[i][v] = hn::Zero(d);
   }
-  constexpr std::int64_t kStepBytes = kFormat.bits * 4 * kBlockNr;
-  const std::byte* ahead = t.ahead;
-  PanelAhead<kFormat> panel_ahead(t);
+  Ahead<kFormat> ahead(t);
   for (std::int64_t step = 0; step < t.steps; ++step) {
-    const std::int8_t* a = t.a.codes + step * MR * kStep;
-    const std::byte* codes = t.codes + step * kStepBytes;
-    if constexpr (is_wide(kFormat.scales)) {
-      for (int i = 0; i < t.ahead_lines && ahead < t.ahead_end; ++i, ahead += 64) {
-        __builtin_prefetch(ahead, 0, 2);
-      }
-    } else {
-      panel_ahead.step();
-    }
-#pragma GCC unroll 2
-    for (int half = 0; half < kHalves; ++half) {
-      Integer sums[MR][kVectors];
-      const std::int64_t at = (step * kHalves + half) * MR;
+    ahead.step();
+    Integer sums[MR][kVectors];
+    integer_sums<kFormat, MR, 0>(sums, t, step);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const ScaleMin32 s = scales_of<kFormat.scales>(t.scales, step, v);
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
-        Integer start = hn::Zero(di);
-        if constexpr (kFormat.zero_shift >= 0) start = hn::Set(di, t.a.starts[at + i]);
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) sums[i][v] = start;
-      }
-      if (kHalves == 1) {
-        dot_groups<kFormat, MR, 0, 8>(sums, a, codes);
-      } else if (half == 0) {
-        dot_groups<kFormat, MR, 0, 4>(sums, a, codes);
-      } else {
-        dot_groups<kFormat, MR, 4, 8>(sums, a, codes);
-      }
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const ScaleMin32 s = scales_of<kFormat.scales>(t.scales, step, half, v);
-#pragma GCC unroll 16
-        for (int i = 0; i < MR; ++i) {
-          Integer sum = sums[i][v];
-          Floats scale = s.scale;
-          if constexpr (kFormat.rows == RowScale::row) {
-            sum = hn::Shl(sum, hn::Set(di, t.a.shifts[step * MR + i]));
-          } else {
-            scale = hn::Mul(scale, hn::Set(d, t.a.scales[step * MR + i]));
-          }
-          total[i][v] = hn::MulAdd(hn::ConvertTo(d, sum), scale, total[i][v]);
-          if constexpr (has_min(kFormat.scales)) {
-            total[i][v] = hn::MulAdd(s.min, hn::Set(d, t.a.sums[at + i]), total[i][v]);
-          }
+        Integer sum = sums[i][v];
+        Floats scale = s.scale;
+        if constexpr (kFormat.rows == RowScale::row) {
+          sum = hn::Shl(sum, hn::Set(di, t.a.left[step * MR + i]));
+        } else {
+          scale = hn::Mul(scale, hn::Set(d, t.a.scales[step * MR + i]));
+        }
+        total[i][v] = hn::MulAdd(hn::ConvertTo(d, sum), scale, total[i][v]);
+        if constexpr (has_min(kFormat.scales)) {
+          total[i][v] = hn::MulAdd(s.min, hn::Set(d, t.a.sums[step * MR + i]), total[i][v]);
         }
       }
     }
@@ -278,21 +314,120 @@ void multiply_blocks_tile(const BlockTile& t) {
   }
 }
 
-template <BlockFormat kFormat, int MR = kBlockMr>
+// Totals, in memory, plus integers times d.
+template <int MR, typename D>
+HWY_INLINE void add_to(float (&total)[MR][kBlockNr], const Integer (&sums)[MR][kVectors],
+                       D&& d_of) {
+  const Full d;
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    const Floats factor = d_of(v);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      float* to = total[i] + v * kLanes<Full>;
+      hn::Store(hn::MulAdd(hn::ConvertTo(d, sums[i][v]), factor, hn::Load(d, to)), d, to);
+    }
+  }
+}
+
+// RowScale::super: a tile of fewer rows, as the sums under two scales and those of the super-block
+// are all in registers.
+template <BlockFormat kFormat, int MR>
+void multiply_super_tile(const BlockTile& t) {
+  constexpr int kPairs = super_pairs(kFormat);
+  constexpr bool kFine = scales_per_step(kFormat) == 2;
+  const Full d;
+  const Integers di;
+  const hn::Repartition<std::int16_t, Full> d16;
+  alignas(64) float total[MR][kBlockNr] = {};
+  Ahead<kFormat> ahead(t);
+  for (std::int64_t super = 0; super < t.steps / kSuperSteps; ++super) {
+    const SuperScales<kFormat> scales(t.scales, super);
+    Integer sums[MR][kVectors];
+    const auto clear = [&]() __attribute__((always_inline)) {
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[i][v] = hn::Zero(di);
+      }
+    };
+    if constexpr (has_min(kFormat.scales)) {
+      clear();
+#pragma GCC unroll 8
+      for (int p = 0; p < kPairs; ++p) {
+        Integer mins[kVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) mins[v] = scales.mins(p, v);
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; ++i) {
+          const Integer row = hn::Set(di, t.a.pairs[(super * kPairs + p) * MR + i]);
+#pragma GCC unroll 8
+          for (int v = 0; v < kVectors; ++v) sums[i][v] = dot2(sums[i][v], mins[v], row);
+        }
+      }
+      add_to(total, sums, [&](int v) { return scales.min_d(v); });
+    }
+    clear();
+    for (int p = 0; p < kPairs; ++p) {
+      const std::int64_t first = super * kSuperSteps + (kFine ? p : 2 * p);
+      const std::int64_t second = kFine ? first : first + 1;
+      Integer low[MR][kVectors], high[MR][kVectors];
+      ahead.step();
+      integer_sums<kFormat, MR, 0>(low, t, first);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+        const Integer right = hn::Set(di, t.a.right[first * MR + i]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) low[i][v] = hn::Shr(low[i][v], right);
+      }
+      if constexpr (!kFine) ahead.step();
+      integer_sums<kFormat, MR, kFine ? 1 : 0>(high, t, second);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+        const Integer left = hn::Set(di, t.a.left[second * MR + i]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          const auto both =
+              hn::OddEven(hn::BitCast(d16, hn::Shl(high[i][v], left)), hn::BitCast(d16, low[i][v]));
+          low[i][v] = hn::BitCast(di, both);
+        }
+      }
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        const Integer scale = scales.scales(p, v);
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; ++i) sums[i][v] = dot2(sums[i][v], low[i][v], scale);
+      }
+    }
+    add_to(total, sums, [&](int v) { return scales.d(v); });
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+    const Floats scale = hn::Set(d, t.a.scales[i]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const Floats sum = hn::Load(d, total[i] + v * kLanes<Full>);
+      hn::StoreU(hn::Mul(sum, scale), d, t.c + i * t.c_row + v * kLanes<Full>);
+    }
+  }
+}
+
+template <BlockFormat kFormat,
+          int MR = kFormat.rows == RowScale::super ? kSuperTileRows : kTileRows>
 void multiply_blocks(const BlockTile& t) {
   if constexpr (MR > 1) {
     if (t.rows < MR) return multiply_blocks<kFormat, MR - 1>(t);
   }
-  multiply_blocks_tile<kFormat, MR>(t);
+  if constexpr (kFormat.rows == RowScale::super) {
+    multiply_super_tile<kFormat, MR>(t);
+  } else {
+    multiply_tile<kFormat, MR>(t);
+  }
 }
 
 template <BlockFormat kFormat>
-void expand_blocks(const std::byte* panel, std::int64_t steps, std::byte* to) {
-  constexpr BlockFormat kWide = widened(kFormat);
-  constexpr int kHalves = 32 / granularity(kFormat.scales);
-  const std::byte* scales = panel + kFormat.code_bytes(steps, kBlockNr);
+void expand_codes(const std::byte* panel, std::int64_t steps, std::byte* to) {
   auto* units = reinterpret_cast<std::uint32_t*>(to);
-  auto* floats = reinterpret_cast<float*>(to + kWide.code_bytes(steps, kBlockNr));
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::byte* codes = panel + step * kFormat.bits * 4 * kBlockNr;
     const auto put = [&]<int g>() __attribute__((always_inline)) {
@@ -310,15 +445,38 @@ void expand_blocks(const std::byte* panel, std::int64_t steps, std::byte* to) {
     put.template operator()<6>();
     put.template operator()<7>();
     units += 8 * kBlockNr;
-    for (int half = 0; half < kHalves; ++half) {
-      for (int v = 0; v < kVectors; ++v) {
-        const ScaleMin32 s = scales_of<kFormat.scales>(scales, step, half, v);
-        hn::Store(s.scale, Full(), floats + v * kLanes<Full>);
-        if (has_min(kFormat.scales)) {
-          hn::Store(s.min, Full(), floats + kBlockNr + v * kLanes<Full>);
-        }
+  }
+}
+
+template <BlockFormat kFormat>
+void expand_blocks(const std::byte* panel, std::int64_t steps, std::byte* to) {
+  expand_codes<kFormat>(panel, steps, to);
+  const std::byte* scales = panel + kFormat.code_bytes(steps, kBlockNr);
+  to += widened(kFormat).code_bytes(steps, kBlockNr);
+  const auto put = [&](int v, auto value) __attribute__((always_inline)) {
+    hn::Store(hn::BitCast(Units(), value), Units(),
+              reinterpret_cast<std::uint32_t*>(to) + v * kLanes<Full>);
+  };
+  const auto put_all = [&](auto&& of) __attribute__((always_inline)) {
+    for (int v = 0; v < kVectors; ++v) put(v, of(v));
+    to += 4 * kBlockNr;
+  };
+  constexpr bool kMin = has_min(kFormat.scales);
+  if constexpr (kFormat.rows == RowScale::super) {
+    for (std::int64_t super = 0; super < steps / kSuperSteps; ++super) {
+      const SuperScales<kFormat> s(scales, super);
+      put_all([&](int v) { return s.d(v); });
+      if constexpr (kMin) put_all([&](int v) { return s.min_d(v); });
+      for (int p = 0; p < super_pairs(kFormat); ++p) put_all([&](int v) { return s.scales(p, v); });
+      if constexpr (kMin) {
+        for (int p = 0; p < super_pairs(kFormat); ++p) put_all([&](int v) { return s.mins(p, v); });
       }
-      floats += (has_min(kFormat.scales) ? 2 : 1) * kBlockNr;
+    }
+  } else {
+    for (std::int64_t step = 0; step < steps; ++step) {
+      const auto s = [&](int v) { return scales_of<kFormat.scales>(scales, step, v); };
+      put_all([&](int v) { return s(v).scale; });
+      if constexpr (kMin) put_all([&](int v) { return s(v).min; });
     }
   }
 }
@@ -363,26 +521,10 @@ Multiply direct_kernel(BlockType type) {
   return with_block_type(
       type, []<BlockType kType>() -> Multiply { return multiply_blocks<block_format(kType)>; });
 }
-// Formats that differ in nothing but their codes share a wide kernel.
-Multiply wide_kernel(BlockFormat format) {
-  switch (format.zero_shift) {
-    case 2:
-      return multiply_blocks<widened(block_format(BlockType::q3_k))>;
-    case 3:
-      return multiply_blocks<widened(block_format(BlockType::q4_0))>;
-    case 4:
-      return multiply_blocks<widened(block_format(BlockType::q5_0))>;
-    case 5:
-      return multiply_blocks<widened(block_format(BlockType::q6_k))>;
-    case 7:
-      return format.rows == RowScale::block
-                 ? multiply_blocks<widened(block_format(BlockType::q8_0))>
-                 : multiply_blocks<widened(block_format(BlockType::iq4_nl))>;
-    default:
-      return granularity(format.scales) == 16
-                 ? multiply_blocks<widened(block_format(BlockType::q2_k))>
-                 : multiply_blocks<widened(block_format(BlockType::q4_k))>;
-  }
+Multiply wide_kernel(BlockType type) {
+  return with_block_type(type, []<BlockType kType>() -> Multiply {
+    return multiply_blocks<widened(block_format(kType))>;
+  });
 }
 Expand expand_kernel(BlockType type) {
   return with_block_type(
@@ -428,7 +570,7 @@ HWY_INLINE void put_codes(const QuantizeRow& q, std::int64_t step, const Values&
   const Full d;
   const Integers di;
   const hn::Rebind<std::int8_t, Full> d8;
-  std::int8_t* out = q.codes + step * q.rows * kStep;
+  std::int8_t* out = q.codes + step * q.stride;
   for (int i = 0; i < Values::kParts; ++i) {
     const Floats scaled = hn::Mul(hn::Mul(x.part[i], hn::Set(d, power)), hn::Set(d, inverse));
     // Of 0 · infinity a code would be left to the instruction set.
@@ -450,7 +592,7 @@ void quantize_by_block(const QuantizeRow& q) {
   for (std::int64_t step = 0; step < q.count / kStep; ++step) {
     const Values x = load_values(q, step);
     const Steps steps(largest(x));
-    q.scales[step * q.rows] = steps.scale;
+    q.scales[step] = steps.scale;
     put_codes(q, step, x, 1, steps.inverse);
   }
 }
@@ -458,28 +600,23 @@ void quantize_by_block(const QuantizeRow& q) {
 void quantize_by_row(const QuantizeRow& q) {
   std::int32_t most = 0;
   for (std::int64_t step = 0; step < q.count / kStep; ++step) {
-    const std::int32_t here = largest(load_values(q, step));
-    q.shifts[step * q.rows] = here;
-    most = std::max(most, here);
+    q.halved[step] = largest(load_values(q, step));
+    most = std::max(most, q.halved[step]);
   }
   const Steps steps(most);
-  // What the totals of shifted sums take. It must be normal too.
-  const float scale = steps.scale * (1.0f / (1 << kMaxShift));
-  const float inverse = scale > 1.2e-38f ? steps.inverse : 0.0f;
-  q.scales[0] = scale;
+  q.scales[0] = steps.scale;
   for (std::int64_t step = 0; step < q.count / kStep; ++step) {
-    std::int32_t& shift = q.shifts[step * q.rows];
     // How often the row's largest can be halved without falling below that of these 32.
-    const int halved = std::min((most - shift) >> 23, kMaxShift);
-    shift = kMaxShift - halved;
-    put_codes(q, step, load_values(q, step), static_cast<float>(1 << halved), inverse);
+    q.halved[step] = std::min((most - q.halved[step]) >> 23, kMaxShift);
+    put_codes(q, step, load_values(q, step), static_cast<float>(1 << q.halved[step]),
+              steps.inverse);
   }
 }
 
-void quantize_row(const QuantizeRow& q) { q.shifts ? quantize_by_row(q) : quantize_by_block(q); }
+void quantize_row(const QuantizeRow& q) { q.halved ? quantize_by_row(q) : quantize_by_block(q); }
 
-constexpr BlockKernels kBlockKernels = {kBlockMr,    kBlockNr,      direct_kernel,
-                                        wide_kernel, expand_kernel, quantize_row};
+constexpr BlockKernels kBlockKernels = {kTileRows,   kSuperTileRows, kBlockNr,    direct_kernel,
+                                        wide_kernel, expand_kernel,  quantize_row};
 
 }  // namespace
 }  // namespace stepstone::cpu
