@@ -100,7 +100,7 @@ def timed(command, environment):
     command = [str(word) for word in command]
     print("+ " + " ".join(command), file=sys.stderr, flush=True)
     start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.DEVNULL,
+    process = subprocess.Popen(command, env=environment, text=True, errors="replace", stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
