@@ -14,6 +14,31 @@
 namespace stepstone::cpu {
 namespace {
 
+namespace hn = hwy::HWY_NAMESPACE;
+constexpr hn::CappedTag<std::uint32_t, 8> kUnits;
+using Units = hn::Vec<decltype(kUnits)>;
+// Columns that are written side by side.
+constexpr int kTogether = static_cast<int>(hn::MaxLanes(kUnits));
+static_assert(kTogether == 4 || kTogether == 8);
+
+// The 4 × 4 squares of four vectors, turned.
+struct Turned {
+  Units r0, r1, r2, r3;
+  Units operator[](int i) const { return i == 0 ? r0 : i == 1 ? r1 : i == 2 ? r2 : r3; }
+};
+Turned turned(Units r0, Units r1, Units r2, Units r3) {
+  const hn::Repartition<std::uint64_t, decltype(kUnits)> pairs;
+  const auto lower01 = hn::BitCast(pairs, hn::InterleaveLower(kUnits, r0, r1));
+  const auto lower23 = hn::BitCast(pairs, hn::InterleaveLower(kUnits, r2, r3));
+  const auto upper01 = hn::BitCast(pairs, hn::InterleaveUpper(kUnits, r0, r1));
+  const auto upper23 = hn::BitCast(pairs, hn::InterleaveUpper(kUnits, r2, r3));
+  const auto units = [](auto v) { return hn::BitCast(kUnits, v); };
+  return {units(hn::InterleaveLower(pairs, lower01, lower23)),
+          units(hn::InterleaveUpper(pairs, lower01, lower23)),
+          units(hn::InterleaveLower(pairs, upper01, upper23)),
+          units(hn::InterleaveUpper(pairs, upper01, upper23))};
+}
+
 // One column of a panel, being written.
 class Column {
  public:
@@ -67,32 +92,30 @@ class Column {
     return moved;
   }
 
-  // This column and the three behind it at `step` from 32 signed bytes each, transposed in
-  // registers: a quarter of the stores.
-  void four_of_bytes(std::int64_t step, const std::array<const std::int8_t*, 4>& from) const {
-    namespace hn = hwy::HWY_NAMESPACE;
-    const hn::CappedTag<std::uint32_t, 4> d;
-    const hn::CappedTag<std::uint64_t, 2> d64;
-    const auto flip = hn::Set(d, 0x80808080u);  // q + 128
-    auto* to = reinterpret_cast<std::uint32_t*>(codes_) + step * 8 * nr_ + j_;
-    for (int half = 0; half < 2; ++half) {
-      const auto load = [&](std::size_t c) {
-        return hn::Xor(hn::LoadU(d, reinterpret_cast<const std::uint32_t*>(from[c]) + 4 * half),
-                       flip);
+  // This column and those behind it, kTogether in all, at `step` from 32 signed bytes each,
+  // transposed in registers: as many times fewer stores.
+  void together(std::int64_t step, const std::array<const std::int8_t*, kTogether>& from) const {
+    const auto flip = hn::Set(kUnits, 0x80808080u);  // q + 128
+    const std::int64_t nr = nr_;  // stores might change a member, for all the compiler knows
+    auto* to = reinterpret_cast<std::uint32_t*>(codes_) + step * 8 * nr + j_;
+    for (int begin = 0; begin < 8; begin += kTogether) {  // so many units of the eight at once
+      const auto load = [&](int c) {
+        const auto* row = reinterpret_cast<const std::uint32_t*>(from[static_cast<std::size_t>(c)]);
+        return hn::Xor(hn::LoadU(kUnits, row + begin), flip);
       };
-      const auto c0 = load(0), c1 = load(1), c2 = load(2), c3 = load(3);
-      const auto lower01 = hn::BitCast(d64, hn::InterleaveLower(d, c0, c1));
-      const auto lower23 = hn::BitCast(d64, hn::InterleaveLower(d, c2, c3));
-      const auto upper01 = hn::BitCast(d64, hn::InterleaveUpper(d, c0, c1));
-      const auto upper23 = hn::BitCast(d64, hn::InterleaveUpper(d, c2, c3));
-      const auto put_units = [&](auto units) {
-        hn::StoreU(hn::BitCast(d, units), d, to);
-        to += nr_;
+      const auto put_units = [&](int unit, auto units) {
+        hn::StoreU(units, kUnits, to + (begin + unit) * nr);
       };
-      put_units(hn::InterleaveLower(d64, lower01, lower23));
-      put_units(hn::InterleaveUpper(d64, lower01, lower23));
-      put_units(hn::InterleaveLower(d64, upper01, upper23));
-      put_units(hn::InterleaveUpper(d64, upper01, upper23));
+      const auto first = turned(load(0), load(1), load(2), load(3));
+      if constexpr (kTogether == 4) {
+        for (int u = 0; u < 4; ++u) put_units(u, first[u]);
+      } else {
+        const auto second = turned(load(4), load(5), load(6), load(7));
+        for (int u = 0; u < 4; ++u) {
+          put_units(u, hn::ConcatLowerLower(kUnits, second[u], first[u]));
+          put_units(u + 4, hn::ConcatUpperUpper(kUnits, second[u], first[u]));
+        }
+      }
     }
   }
 
@@ -267,7 +290,7 @@ void put(Column& c, std::int64_t i, const BlockQ6_K& b) {
 
 // Rows that become neighbouring columns.
 struct Rows {
-  std::array<const std::byte*, 4> at;
+  std::array<const std::byte*, kTogether> at;
   int count;
 };
 
@@ -281,15 +304,16 @@ const Block& block(const std::byte* row, std::int64_t i) {
 template <typename Block>
 void put_blocks(const Column& column, std::int64_t begin, std::int64_t end, const Rows& rows) {
   if constexpr (std::is_same_v<Block, BlockQ8_0>) {
-    if (rows.count == 4) {
+    if (rows.count == kTogether) {
+      const Column first = column;
       for (std::int64_t i = begin; i < end; ++i) {
-        std::array<const std::int8_t*, 4> codes;
-        for (std::size_t c = 0; c < 4; ++c) {
+        std::array<const std::int8_t*, kTogether> codes;
+        for (std::size_t c = 0; c < kTogether; ++c) {
           const BlockQ8_0& b = block<BlockQ8_0>(rows.at[c], i);
           codes[c] = b.qs;
-          column.after(static_cast<std::int64_t>(c)).scale(0, i, b.d);
+          first.after(static_cast<std::int64_t>(c)).scale(0, i, b.d);
         }
-        column.four_of_bytes(i, codes);
+        first.together(i, codes);
       }
       return;
     }
@@ -365,20 +389,25 @@ void BlockPiece::pack_to(std::int64_t i, std::byte* panel) const {
   const auto block_bytes = static_cast<std::ptrdiff_t>(info.bytes);
   const std::int64_t begin = i * nr_, end = std::min(begin + nr_, rows_.rows);
   if (end < begin + nr_) std::memset(panel, 0, static_cast<std::size_t>(panel_bytes_));
+  const auto row_of = [&](std::int64_t j) {
+    const std::int64_t at = order_.empty() ? j : order_[static_cast<std::size_t>(j)];
+    return rows_.blocks.data() + at * blocks * block_bytes;
+  };
   // So much of the panel stays in L1 while all its columns are written.
   const std::int64_t group = kSuperSteps * kStep / info.elements;
   for (std::int64_t first = 0; first < blocks; first += group) {
     const std::int64_t last = std::min(first + group, blocks);
     Rows rows;
     for (std::int64_t j = begin; j < end; j += rows.count) {
-      rows.count = static_cast<int>(std::min<std::int64_t>(end - j, 4));
+      rows.count = static_cast<int>(std::min<std::int64_t>(end - j, kTogether));
       for (int c = 0; c < rows.count; ++c) {
-        const std::int64_t at = order_.empty() ? j + c : order_[static_cast<std::size_t>(j + c)];
-        const std::byte* row = rows_.blocks.data() + at * blocks * block_bytes;
+        const std::byte* row = row_of(j + c);
         rows.at[static_cast<std::size_t>(c)] = row;
-        for (std::int64_t line = last; line < std::min(last + group, blocks);
-             line += 64 / block_bytes + 1) {
-          __builtin_prefetch(row + line * block_bytes);
+        // The row's next blocks, or the first ones of the row in its place in the next panel.
+        const std::byte* ahead = row + last * block_bytes;
+        if (last == blocks) ahead = row_of(std::min(j + c + nr_, rows_.rows - 1));
+        for (std::int64_t at = 0; at < group * block_bytes; at += 64) {
+          __builtin_prefetch(ahead + at);
         }
       }
       put(Column(panel, format(), k_ / kStep, nr_, j - begin), first, last, rows);
