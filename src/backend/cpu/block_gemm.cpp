@@ -45,10 +45,15 @@ void finish(const GemmArgs& x, const float* sums, int nr, Span rows, std::int64_
   }
 }
 
-// Memory of one thread: a panel packed for one product, a panel expanded, and sums that do not fit
-// C as they are.
+// Expanded panels that a strip of A meets before the next strip does: half of A's way from the last
+// cache, where the rows fit no other.
+constexpr std::int64_t kPanelsAtOnce = 2;
+
+// Memory of one thread: a panel packed for one product, panels expanded, and sums that do not fit C
+// as they are.
 struct Workspaces {
-  Workspace packed, expanded, sums;
+  Workspace packed;
+  std::array<Workspace, kPanelsAtOnce> expanded, sums;
 };
 Workspaces& workspaces() {
   thread_local Workspaces mine;
@@ -83,54 +88,97 @@ const std::byte* panel_of(const Product& p, const BlockPiece& piece, std::int64_
   return panel;
 }
 
-// `next`: the panel that comes behind this one, if it is known.
-void run_panel(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows,
-               const std::byte* next) {
-  const GemmArgs& x = p.args;
-  const std::int64_t steps = x.k / kStep;
-  const int nr = p.kernels.nr;
-  const std::int64_t mr = p.kernels.mr(piece.format().rows);
+// A panel and some rows of A, strip by strip.
+class PanelRun {
+ public:
+  // `slot`: of the panels at once; `next`: the panel to be fetched meanwhile, if it is known.
+  void start(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows,
+             std::size_t slot, const std::byte* next) {
+    const GemmArgs& x = p.args;
+    const std::int64_t steps = x.k / kStep;
+    const int nr = p.kernels.nr;
+    const bool direct = reads_directly(rows.end - rows.begin, p.kernels);
+    rows_ = rows;
+    format_ = piece.format();
+    mr_ = p.kernels.mr(format_.rows);
+    const std::byte* panel = panel_of(p, piece, index);
+    if (direct) {
+      multiply_ = p.kernels.direct(piece.type());
+    } else {
+      const BlockFormat wide = widened(format_);
+      auto* expanded =
+          workspaces().expanded[slot].reserve_array<std::byte>(wide.panel_bytes(steps, nr));
+      p.kernels.expand(piece.type())(panel, steps, expanded);
+      panel = expanded;
+      format_ = wide;
+      multiply_ = p.kernels.wide(piece.type());
+    }
+    const std::int64_t in_piece = index * nr;
+    col_ = piece.first() + in_piece;
+    cols_ = std::min<std::int64_t>(nr, piece.columns() - in_piece);
+    in_place_ = cols_ == nr && x.bias == nullptr && x.c_dtype == DType::f32;
+    sums_ = in_place_ ? static_cast<float*>(x.c) + rows.begin * x.ldc + col_
+                      : workspaces().sums[slot].reserve_array<float>((rows.end - rows.begin) * nr);
+    tile_.codes = panel;
+    tile_.scales = panel + format_.code_bytes(steps, nr);
+    tile_.c = sums_;
+    tile_.c_row = in_place_ ? x.ldc : nr;
+    tile_.steps = steps;
+    tile_.ahead = next;
+    if (!direct && next) {
+      const std::int64_t tiles = div_up(rows.end - rows.begin, mr_);
+      tile_.ahead_end = next + piece.panel_bytes();
+      tile_.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
+    }
+    a_ = &p.a[static_cast<std::size_t>(format_.rows)];
+    tile_.a = a_->strip(rows.begin, format_);
+  }
+
+  std::int64_t rows_of_strip() const { return mr_; }
+
+  // The strip that begins with row i of A, one after the other.
+  void strip(std::int64_t i) {
+    tile_.rows = static_cast<int>(std::min(rows_.end - i, mr_));
+    multiply_(tile_);
+    a_->advance(tile_.a, format_);
+    tile_.c += tile_.rows * tile_.c_row;
+    if (tile_.ahead_lines > 0) tile_.ahead += tile_.steps * tile_.ahead_lines * 64;
+  }
+
+  void end(const Product& p) const {
+    if (!in_place_) finish(p.args, sums_, p.kernels.nr, rows_, col_, cols_);
+  }
+
+ private:
+  BlockTile tile_;
+  void (*multiply_)(const BlockTile&) = nullptr;
+  BlockFormat format_;
+  const RowsInt8* a_ = nullptr;
+  Span rows_;
+  std::int64_t mr_ = 0, col_ = 0, cols_ = 0;
+  bool in_place_ = false;
+  float* sums_ = nullptr;
+};
+
+// Panels `begin` to `end` of a piece, neighbours.
+void run_panels(const Product& p, const BlockPiece& piece, Span panels, Span rows) {
   const bool direct = reads_directly(rows.end - rows.begin, p.kernels);
-  BlockFormat format = piece.format();
-  const std::byte* panel = panel_of(p, piece, index);
-  void (*multiply)(const BlockTile&);
-  if (direct) {
-    multiply = p.kernels.direct(piece.type());
-  } else {
-    const BlockFormat wide = widened(format);
-    auto* expanded = workspaces().expanded.reserve_array<std::byte>(wide.panel_bytes(steps, nr));
-    p.kernels.expand(piece.type())(panel, steps, expanded);
-    panel = expanded;
-    format = wide;
-    multiply = p.kernels.wide(piece.type());
+  const std::int64_t most = direct ? 1 : kPanelsAtOnce;
+  for (std::int64_t first = panels.begin; first < panels.end; first += most) {
+    std::array<PanelRun, kPanelsAtOnce> memory;
+    const auto count = static_cast<std::size_t>(std::min(most, panels.end - first));
+    const std::span<PanelRun> runs(memory.data(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::int64_t index = first + static_cast<std::int64_t>(i);
+      const std::int64_t next = index + most;
+      runs[i].start(p, piece, index, rows, i, next < panels.end ? piece.find(next) : nullptr);
+    }
+    const std::int64_t strip = runs[0].rows_of_strip();
+    for (std::int64_t i = rows.begin; i < rows.end; i += strip) {
+      for (PanelRun& run : runs) run.strip(i);
+    }
+    for (const PanelRun& run : runs) run.end(p);
   }
-  const std::int64_t in_piece = index * nr;
-  const std::int64_t col = piece.first() + in_piece,
-                     cols = std::min<std::int64_t>(nr, piece.columns() - in_piece);
-  const bool in_place = cols == nr && x.bias == nullptr && x.c_dtype == DType::f32;
-  float* sums = in_place ? static_cast<float*>(x.c) + rows.begin * x.ldc + col
-                         : workspaces().sums.reserve_array<float>((rows.end - rows.begin) * nr);
-  BlockTile tile;
-  tile.codes = panel;
-  tile.scales = panel + format.code_bytes(steps, nr);
-  tile.c_row = in_place ? x.ldc : nr;
-  tile.steps = steps;
-  tile.ahead = next;
-  if (!direct && next) {
-    const std::int64_t tiles = div_up(rows.end - rows.begin, mr);
-    tile.ahead_end = next + piece.panel_bytes();
-    tile.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
-  }
-  const RowsInt8& a = p.a[static_cast<std::size_t>(format.rows)];
-  tile.a = a.strip(rows.begin, format);
-  for (std::int64_t i = rows.begin; i < rows.end; i += tile.rows) {
-    tile.rows = static_cast<int>(std::min(rows.end - i, mr));
-    tile.c = sums + (i - rows.begin) * tile.c_row;
-    multiply(tile);
-    a.advance(tile.a, format);
-    if (!direct && next) tile.ahead += steps * tile.ahead_lines * 64;
-  }
-  if (!in_place) finish(x, sums, nr, rows, col, cols);
 }
 
 }  // namespace
@@ -176,12 +224,12 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
   for (std::int64_t row = 0; row < x.m; row += rows) {
     const Span span{row, std::min(row + rows, x.m)};
     parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const auto at = static_cast<std::size_t>(std::ranges::upper_bound(ends, i) - ends.begin());
-        const std::int64_t index = i - (at == 0 ? 0 : ends[at - 1]);
-        const BlockPiece& piece = b.pieces()[at];
-        const bool more = i + 1 < std::min(end, ends[at]);
-        run_panel(p, piece, index, span, more ? piece.find(index + 1) : nullptr);
+      while (begin < end) {
+        const auto at =
+            static_cast<std::size_t>(std::ranges::upper_bound(ends, begin) - ends.begin());
+        const std::int64_t before = at == 0 ? 0 : ends[at - 1], last = std::min(end, ends[at]);
+        run_panels(p, b.pieces()[at], {begin - before, last - before}, span);
+        begin = last;
       }
     });
   }
