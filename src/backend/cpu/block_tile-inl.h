@@ -546,6 +546,14 @@ HWY_INLINE Values load_values(const QuantizeRow& q, std::int64_t step) {
   return x;
 }
 
+// The first of two passes over a row waits for memory: the second fetches what lies behind the row,
+// which in most matrices is the next one.
+HWY_INLINE void fetch_next_row(const QuantizeRow& q, std::int64_t step) {
+  const auto size = static_cast<std::int64_t>(size_of(q.dtype));
+  const auto* from = static_cast<const std::byte*>(q.from) + (q.count + step * kStep) * size;
+  for (std::int64_t at = 0; at < kStep * size; at += 64) __builtin_prefetch(from + at);
+}
+
 // The largest magnitude, as its bits: those are in the numbers' order, infinity and NaN above all.
 HWY_INLINE std::int32_t largest(const Values& x) {
   const Integers di;
@@ -608,6 +616,7 @@ void quantize_by_row(const QuantizeRow& q) {
   for (std::int64_t step = 0; step < q.count / kStep; ++step) {
     // How often the row's largest can be halved without falling below that of these 32.
     q.halved[step] = std::min((most - q.halved[step]) >> 23, kMaxShift);
+    fetch_next_row(q, step);
     put_codes(q, step, load_values(q, step), static_cast<float>(1 << q.halved[step]),
               steps.inverse);
   }
