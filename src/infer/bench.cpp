@@ -63,8 +63,8 @@ std::vector<InferBenchRow> bench_infer(const Transformer& model, const InferBenc
     const double seconds = median_seconds(o.repetitions, [&] {
       caches[0].truncate(o.depth);
       Graph graph({.compute = o.compute, .profiler = o.profiler});
-      const Tensor hidden = model.hidden(graph, tokens, caches[0]).value();
-      model.logits(graph, hidden.slice(o.prompt - 1, o.prompt));
+      const std::int32_t last[] = {static_cast<std::int32_t>(o.prompt - 1)};
+      model.logits(graph, model.hidden(graph, tokens, caches[0], last).value());
     });
     rows.push_back({fmt::format("pp{}{}", o.prompt, deep), o.prompt, seconds});
   }

@@ -201,14 +201,11 @@ void Drafter::run(std::span<EngineSequence* const> sequences, std::span<const st
   std::vector<KvCache*> caches;
   for (EngineSequence* s : sequences) caches.push_back(&*s->draft.cache);
   Graph graph({.compute = options_.model->compute});
-  const Tensor hidden = model.hidden(graph, tokens, segments, caches).value();
   const auto count = std::ssize(sequences);
-  const Tensor last = Tensor::empty({count, hidden.dim(1)}, hidden.dtype());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t end = segments[static_cast<std::size_t>(i) + 1];
-    last.slice(i, i + 1).copy_from(hidden.slice(end - 1, end));
-  }
-  const Tensor logits = model.logits(graph, last);
+  std::vector<std::int32_t> last;  // of each
+  for (const std::int32_t end : segments.subspan(1)) last.push_back(end - 1);
+  const Tensor logits =
+      model.logits(graph, model.hidden(graph, tokens, segments, caches, last).value());
   parallel_for(count, 1, [&](std::int64_t first, std::int64_t end) {
     for (std::int64_t i = first; i < end; ++i) {
       EngineSequence& s = *sequences[static_cast<std::size_t>(i)];

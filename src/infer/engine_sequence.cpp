@@ -61,7 +61,7 @@ std::int64_t EngineSequence::reusable() const {
   return request().embed || scores_prompt() ? std::min(known, seen_) : known;
 }
 
-void EngineSequence::saw(std::int64_t begin, const Tensor& hidden) {
+void EngineSequence::saw(std::int64_t begin, std::int64_t count, const Tensor& hidden) {
   if (request().embed) {
     embedding_sum_.resize(static_cast<std::size_t>(hidden.dim(1)), 0.0);
     for (std::int64_t row = std::max<std::int64_t>(0, seen_ - begin); row < hidden.dim(0); ++row) {
@@ -71,7 +71,7 @@ void EngineSequence::saw(std::int64_t begin, const Tensor& hidden) {
       });
     }
   }
-  seen_ = std::max(seen_, begin + hidden.dim(0));
+  seen_ = std::max(seen_, begin + count);
 }
 
 bool EngineSequence::wants_logits(std::int64_t position) const {

@@ -55,9 +55,9 @@ class EngineSequence {
   // Tokens of the text that may come from elsewhere instead of being computed.
   std::int64_t reusable() const;
 
-  // Positions [begin, begin + rows) were computed: takes from their hidden states what an
-  // embedding needs.
-  void saw(std::int64_t begin, const Tensor& hidden);
+  // Positions [begin, begin + count) were computed. An embedding takes what it needs from their
+  // hidden states, which no other request has whole.
+  void saw(std::int64_t begin, std::int64_t count, const Tensor& hidden);
   // True when the logits at `position` are needed.
   bool wants_logits(std::int64_t position) const;
   // With the logits there; safe for different sequences at once. Throws Error for logits that are

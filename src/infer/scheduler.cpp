@@ -313,11 +313,15 @@ void Scheduler::compute(StepBatch& batch) {
   for (auto& part : batch.parts) part.drawn = part.sequence->drawn();
   try {
     Graph graph({.compute = compute_});
-    const Tensor hidden = model_.hidden(graph, batch.tokens, batch.segments, batch.caches).value();
+    const Tensor states =
+        model_.hidden(graph, batch.tokens, batch.segments, batch.caches, batch.rows).value();
     for (const auto& part : batch.parts) {
-      part.sequence->saw(part.past, hidden.slice(part.begin, part.end));
+      part.sequence->saw(part.past, part.end - part.begin,
+                         states.slice(part.first_state, part.last_state));
     }
-    if (batch.wants_logits()) batch.use_logits(model_.logits(graph, batch.gather_rows(hidden)));
+    if (batch.wants_logits()) {
+      batch.use_logits(model_.logits(graph, batch.gather_logit_states(states)));
+    }
   } catch (const std::exception& e) {
     for (auto& part : batch.parts) part.fail(FinishReason::error, e.what());
   }

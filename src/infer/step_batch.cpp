@@ -17,23 +17,27 @@ void StepBatch::add(EngineSequence& s, std::int64_t count) {
       s.text().subspan(static_cast<std::size_t>(past), static_cast<std::size_t>(count));
   tokens.insert(tokens.end(), piece.begin(), piece.end());
   tokens.insert(tokens.end(), s.draft.tokens.begin(), s.draft.tokens.begin() + s.draft.sent);
+  const auto first_state = std::ssize(rows);
   for (std::int64_t row = begin; row < std::ssize(tokens); ++row) {
     const std::int64_t position = past + row - begin;
-    if (s.wants_logits(position)) logit_rows_.push_back({parts.size(), row, position});
+    const bool logits = s.wants_logits(position);
+    if (logits) logit_rows_.push_back({parts.size(), std::ssize(rows), position});
+    if (logits || s.request().embed) rows.push_back(static_cast<std::int32_t>(row));
   }
   segments.push_back(static_cast<std::int32_t>(tokens.size()));
   caches.push_back(&*s.cache);
-  parts.push_back({&s, past, begin, std::ssize(tokens)});
+  parts.push_back({&s, past, begin, std::ssize(tokens), first_state, std::ssize(rows)});
 }
 
-Tensor StepBatch::gather_rows(const Tensor& hidden) const {
+Tensor StepBatch::gather_logit_states(const Tensor& states) const {
   const std::int64_t count = std::ssize(logit_rows_);
-  const Tensor rows = Tensor::empty({count, hidden.dim(1)}, hidden.dtype());
+  if (count == states.dim(0)) return states;
+  const Tensor chosen = Tensor::empty({count, states.dim(1)}, states.dtype());
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t row = logit_rows_[static_cast<std::size_t>(i)].row;
-    rows.slice(i, i + 1).copy_from(hidden.slice(row, row + 1));
+    const std::int64_t at = logit_rows_[static_cast<std::size_t>(i)].state;
+    chosen.slice(i, i + 1).copy_from(states.slice(at, at + 1));
   }
-  return rows;
+  return chosen;
 }
 
 void StepBatch::use_logits(const Tensor& logits) {

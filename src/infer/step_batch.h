@@ -13,6 +13,7 @@ class StepBatch {
   struct Part {
     EngineSequence* sequence;
     std::int64_t past, begin, end;  // positions cached before; rows of the batch
+    std::int64_t first_state, last_state;  // its hidden states among those of `rows`
     std::int64_t drawn = 0;         // tokens before the step
     FinishReason failure = FinishReason::none;
     std::string error = {};
@@ -28,20 +29,21 @@ class StepBatch {
   // has room for them.
   void add(EngineSequence& sequence, std::int64_t count);
 
-  // The rows of [rows, hidden] whose logits are needed; none: an empty tensor.
   bool wants_logits() const { return !logit_rows_.empty(); }
-  Tensor gather_rows(const Tensor& hidden) const;
+  // Those of the hidden states [rows, hidden] whose logits are needed.
+  Tensor gather_logit_states(const Tensor& states) const;
   // Draws and scores from their logits, the sequences side by side.
   void use_logits(const Tensor& logits);
 
   std::vector<Part> parts;
   std::vector<std::int32_t> tokens, segments = {0};
+  std::vector<std::int32_t> rows;  // whose hidden states are needed, rising
   std::vector<KvCache*> caches;
 
  private:
   struct LogitRow {
     std::size_t part;
-    std::int64_t row, position;
+    std::int64_t state, position;  // its place among `rows`
   };
   void use_logits_of(std::size_t part, const Tensor& logits);
 

@@ -23,6 +23,16 @@ using nn::Role;
 
 namespace {
 
+// Some rows of a matrix. For inference: no gradient comes back through it.
+Tensor gathered(const Tensor& from, std::span<const std::int32_t> rows) {
+  const Tensor out = Tensor::empty({std::ssize(rows), from.dim(1)}, from.dtype());
+  for (std::int64_t i = 0; i < std::ssize(rows); ++i) {
+    const std::int64_t row = rows[static_cast<std::size_t>(i)];
+    out.slice(i, i + 1).copy_from(from.slice(row, row + 1));
+  }
+  return out;
+}
+
 // Norms, with a bias for LayerNorm.
 nn::Norm make_norm(nn::ParameterList& list, const std::string& name,
                    const TransformerConfig& config) {
@@ -178,16 +188,23 @@ Var Transformer::embed(Graph& graph, const TokenBatch& batch,
 
 template <typename Attend>
 Var Transformer::run_block(Graph& graph, const Block& block, const Var& x,
-                           std::span<const std::int32_t> positions, Attend&& attend) const {
+                           std::span<const std::int32_t> positions, Attend&& attend,
+                           Rows rows) const {
   Var qkv = block.qkv(graph, block.attention_norm(graph, x));
   if (config_.position == PositionKind::rotary) {
     const Var q_norm = nn::offset_weight(graph, block.q_norm, config_.norm_offset);
     const Var k_norm = nn::offset_weight(graph, block.k_norm, config_.norm_offset);
     qkv = ops::rotary(graph, qkv, positions, block.rotary, q_norm, k_norm);
   }
-  Var attended = block.attention_output(graph, attend(qkv));
+  Var attended = attend(qkv);
+  Var from = x;
+  if (rows) {
+    attended = Var(gathered(attended.value(), *rows));
+    from = Var(gathered(x.value(), *rows));
+  }
+  attended = block.attention_output(graph, attended);
   if (block.attention_post_norm) attended = (*block.attention_post_norm)(graph, attended);
-  const Var middle = ops::add(graph, x, ops::dropout(graph, attended, config_.dropout));
+  const Var middle = ops::add(graph, from, ops::dropout(graph, attended, config_.dropout));
   const Var up = block.up(graph, block.mlp_norm(graph, middle));
   const Var active = config_.gated ? ops::gated(graph, up, config_.activation)
                                    : ops::activation(graph, up, config_.activation);
@@ -237,15 +254,16 @@ Var Transformer::hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_b
   return final_norm_(graph, x);
 }
 
-Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache) const {
+Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache,
+                        Rows rows) const {
   const std::int32_t segments[] = {0, static_cast<std::int32_t>(tokens.size())};
   KvCache* const caches[] = {&cache};
-  return hidden(graph, tokens, segments, caches);
+  return hidden(graph, tokens, segments, caches, rows);
 }
 
 Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
-                        std::span<const std::int32_t> segments,
-                        std::span<KvCache* const> caches) const {
+                        std::span<const std::int32_t> segments, std::span<KvCache* const> caches,
+                        Rows rows) const {
   require<UsageError>(segments.size() == caches.size() + 1 && segments.front() == 0 &&
                           segments.back() == static_cast<std::int32_t>(tokens.size()) &&
                           std::ranges::is_sorted(segments),
@@ -265,10 +283,12 @@ Var Transformer::hidden(Graph& graph, std::span<const std::int32_t> tokens,
     for (std::size_t s = 0; s < caches.size(); ++s) {
       sequences[s] = caches[s]->layer(i);
     }
-    x = run_block(graph, blocks_[i], x, positions, [&](const Var& qkv) {
+    const auto attend = [&](const Var& qkv) {
       return Var(
           ops::attention_cached(graph, qkv.value(), segments, sequences, blocks_[i].attention));
-    });
+    };
+    const bool last = i + 1 == blocks_.size();
+    x = run_block(graph, blocks_[i], x, positions, attend, last ? rows : Rows());
   }
   for (std::size_t s = 0; s < caches.size(); ++s) {
     const auto begin = static_cast<std::size_t>(segments[s]);

@@ -39,6 +39,9 @@ struct InitOptions {
 
 class Transformer {
  public:
+  // Of a batch; none: all.
+  using Rows = std::optional<std::span<const std::int32_t>>;
+
   explicit Transformer(TransformerConfig config, nn::Values values = nn::Values::zeros);
   Transformer(const Transformer&) = delete;
   Transformer& operator=(const Transformer&) = delete;
@@ -53,11 +56,14 @@ class Transformer {
   // inside is computed again for backward instead of being kept.
   Var hidden(Graph& graph, const TokenBatch& batch, bool checkpoint_blocks = false) const;
   // The sequence in `cache` goes on with `tokens`: their hidden states, same bits as hidden().
-  Var hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache) const;
+  Var hidden(Graph& graph, std::span<const std::int32_t> tokens, KvCache& cache,
+             Rows rows = {}) const;
   // Several sequences at once, each by as many tokens as it likes: tokens[segments[i] ..
-  // segments[i+1]) go on with caches[i].
+  // segments[i+1]) go on with caches[i]. With `rows`, rising, the states of those tokens alone,
+  // [rows, hidden]: the last block then computes nothing more of the others than the cache needs.
   Var hidden(Graph& graph, std::span<const std::int32_t> tokens,
-             std::span<const std::int32_t> segments, std::span<KvCache* const> caches) const;
+             std::span<const std::int32_t> segments, std::span<KvCache* const> caches,
+             Rows rows = {}) const;
 
   // Loss over targets (-1: none), see ops::head_loss.
   Var loss(Graph& graph, const Var& hidden, std::span<const std::int32_t> targets,
@@ -95,7 +101,7 @@ class Transformer {
   // attend: rotated qkv -> attention output, from the batch or through the cache.
   template <typename Attend>
   Var run_block(Graph& graph, const Block& block, const Var& x,
-                std::span<const std::int32_t> positions, Attend&& attend) const;
+                std::span<const std::int32_t> positions, Attend&& attend, Rows rows = {}) const;
   ops::RotaryConfig rotary_config(std::int64_t layer) const;
   ops::AttentionConfig attention_config(std::int64_t layer) const;
 
