@@ -79,8 +79,15 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
   const auto grammar = [&](const char* flag, const char* help, bool file, auto make) {
     return verb.add_option_function<std::string>(
         flag,
-        [&o, file, make](const std::string& text) {
-          o.grammar = std::make_shared<const Grammar>(make(file ? read_input(text) : text));
+        [&o, flag, file, make](const std::string& text) {
+          const std::string form = file ? read_input(text) : text;
+          const std::string_view long_name =
+              std::string_view(flag).substr(std::string_view(flag).find("--"));
+          try {
+            o.grammar = std::make_shared<const Grammar>(make(form));
+          } catch (const Error& e) {
+            throw UsageError(fmt::format("{}: {}", file ? text : long_name, e.what()));
+          }
         },
         help);
   };

@@ -93,7 +93,7 @@ void run(ServeFlags flags) {
       [&service](HttpRequest request, const std::shared_ptr<HttpReply>& reply) {
         service.handle(std::move(request), reply);
       },
-      http_error_body);
+      http_error_body, [&service](const HttpRequest& head) { return service.refusal(head); });
 
   std::exception_ptr failed;  // of the models of the beginning
   service.open(models, flags.engine,

@@ -114,10 +114,11 @@ int status_of(const error_code& error) {
 // Everything runs on the thread of `io` unless it says otherwise.
 class HttpServer::Impl {
  public:
-  Impl(HttpOptions options, HttpHandler handler, HttpErrorBody error_body)
+  Impl(HttpOptions options, HttpHandler handler, HttpErrorBody error_body, HttpHeadCheck check_head)
       : options(std::move(options)),
         handler(std::move(handler)),
         error_body(std::move(error_body)),
+        check_head(std::move(check_head)),
         tls(tls_of(this->options)),
         acceptor(io),
         drain_timer(io),
@@ -148,6 +149,7 @@ class HttpServer::Impl {
   HttpOptions options;
   HttpHandler handler;
   HttpErrorBody error_body;
+  HttpHeadCheck check_head;
   std::unique_ptr<asio::ssl::context> tls;
   std::size_t busy = 0;  // connections with a request in the works
   std::unordered_set<Connection*> connections;
@@ -224,6 +226,7 @@ class HttpServer::Impl::Connection : public std::enable_shared_from_this<Connect
   // Cancels the reading when the time is over; 0: no limit.
   void limit_reading(std::chrono::milliseconds time);
   asio::awaitable<void> refuse(int status, std::string_view message);
+  asio::awaitable<void> refuse(HttpResponse response);
   void begin(HttpRequest request);
   asio::awaitable<void> answer(HttpRequest request);
   asio::awaitable<bool> send_unsent();
@@ -365,6 +368,13 @@ asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
     co_await refuse(431, "too many header fields");
     co_return false;
   }
+  if (!error && server_.check_head && !parser.is_done()) {
+    if (auto refusal = server_.check_head(convert(parser))) {
+      limit_reading({});
+      co_await refuse(std::move(*refusal));
+      co_return false;
+    }
+  }
   if (!error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     co_await asio::async_write(stream_, asio::buffer(kContinue), into(error));
@@ -386,6 +396,10 @@ asio::awaitable<bool> HttpServer::Impl::Connection::read(Parser& parser) {
 asio::awaitable<void> HttpServer::Impl::Connection::refuse(int status, std::string_view message) {
   HttpResponse response{status, server_.error_body(status, message)};
   if (status == 503) response.headers["Retry-After"] = "1";
+  co_await refuse(std::move(response));
+}
+
+asio::awaitable<void> HttpServer::Impl::Connection::refuse(HttpResponse response) {
   const std::string bytes = head_of(response, false, false, true) + response.body;
   error_code error;
   stream_.lowest().expires_after(server_.options.write_time);
@@ -539,9 +553,10 @@ void HttpServer::Impl::drain() {
   });
 }
 
-HttpServer::HttpServer(HttpOptions options, HttpHandler handler, HttpErrorBody error_body)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(handler), std::move(error_body))) {
-}
+HttpServer::HttpServer(HttpOptions options, HttpHandler handler, HttpErrorBody error_body,
+                       HttpHeadCheck check_head)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(handler), std::move(error_body),
+                                   std::move(check_head))) {}
 
 HttpServer::~HttpServer() = default;
 

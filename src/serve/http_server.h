@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -63,6 +64,9 @@ class HttpReply {
   virtual void on_gone(std::function<void()> callback) = 0;
 };
 
+// Looks at a request's head before its body is read, on the I/O thread. An answer refuses the
+// request: its body is never kept, and the connection ends.
+using HttpHeadCheck = std::function<std::optional<HttpResponse>(const HttpRequest& head)>;
 using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpReply>)>;
 // The body of an error that the server itself answers with (400, 408, 413, 431, 500, 503, 504).
 using HttpErrorBody = std::function<std::string(int status, std::string_view message)>;
@@ -71,7 +75,8 @@ class HttpServer {
  public:
   // Binds and listens; raises the process's soft limit of descriptors as far as its connections
   // need it. Throws IoError, UsageError for a certificate or key that cannot be used.
-  HttpServer(HttpOptions options, HttpHandler handler, HttpErrorBody error_body);
+  HttpServer(HttpOptions options, HttpHandler handler, HttpErrorBody error_body,
+             HttpHeadCheck check_head = {});
   ~HttpServer();
 
   std::uint16_t port() const;

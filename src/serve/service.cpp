@@ -106,44 +106,68 @@ Exchange::Meter Service::meter(const Call& call) {
   return [this, holder = call.key.name](const TokenCount& count) { ledger_.add(holder, count); };
 }
 
+namespace {
+
+// Of the exception being handled.
+HttpResponse error_response(const HttpRequest& request) {
+  const ApiError error = current_api_error();
+  HttpResponse response = error.response();
+  if (request.path.starts_with("/v1/messages")) response.body = messages_error(error).dump();
+  return response;
+}
+
+}  // namespace
+
 void Service::handle(HttpRequest request, const std::shared_ptr<HttpReply>& reply) {
   try {
     dispatch(request, reply);
   } catch (...) {
-    const ApiError error = current_api_error();
-    HttpResponse response = error.response();
-    if (request.path.starts_with("/v1/messages")) response.body = messages_error(error).dump();
-    reply->send(std::move(response));
+    reply->send(error_response(request));
   }
 }
 
-void Service::dispatch(const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+std::optional<HttpResponse> Service::refusal(const HttpRequest& head) const {
+  try {
+    admit(head);
+    return std::nullopt;
+  } catch (...) {
+    return error_response(head);
+  }
+}
+
+Service::Admitted Service::admit(const HttpRequest& request) const {
   check_origin(request);
-  const ApiKey* key =
+  const ApiKey* given =
       options_.keys.find(request.header("authorization"), request.header("x-api-key"));
   const bool open =
       web_file(request.path) != nullptr || std::ranges::any_of(kRoutes, [&](const Route& r) {
         return r.access == Route::open && r.path == request.path;
       });
-  if (!open && key == nullptr) {
+  if (!open && given == nullptr) {
     throw ApiError(401, "a valid API key is needed: Authorization: Bearer KEY", {},
                    "invalid_api_key");
   }
   static const ApiKey nobody;
-  const Call call{request, reply, key ? *key : nobody};
+  const ApiKey& key = given ? *given : nobody;
   const Route& route = find(request);
-  if (route.access == Route::metered && call.key.tokens_per_day > 0 &&
-      ledger_.tokens_today(call.key.name) >= call.key.tokens_per_day) {
+  if (route.access == Route::metered && key.tokens_per_day > 0 &&
+      ledger_.tokens_today(key.name) >= key.tokens_per_day) {
     throw ApiError(429,
                    fmt::format("the {} tokens a day of this key are used up; {} s to the next day",
-                               call.key.tokens_per_day, UsageLedger::seconds_left_today()),
+                               key.tokens_per_day, UsageLedger::seconds_left_today()),
                    {}, "insufficient_quota", UsageLedger::seconds_left_today());
   }
-  if (route.access == Route::admin && !call.key.admin) {
+  if (route.access == Route::admin && !key.admin) {
     throw ApiError(403, "this takes a key of --api-key-file that is marked admin", {},
                    "admin_key_needed");
   }
-  (this->*route.serve)(call);
+  return {route, key};
+}
+
+void Service::dispatch(const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+  const Admitted in = admit(request);
+  const Call call{request, reply, in.key};
+  (this->*in.route.serve)(call);
 }
 
 const Service::Route& Service::find(const HttpRequest& request) const {

@@ -44,6 +44,9 @@ class Service {
 
   // From several threads. What the client does wrong, it is told.
   void handle(HttpRequest request, const std::shared_ptr<HttpReply>& reply);
+  // The same for what a request's head tells already: its route, origin and key. The answer, if it
+  // is refused. Quick.
+  std::optional<HttpResponse> refusal(const HttpRequest& head) const;
 
  private:
   struct Route;
@@ -51,6 +54,12 @@ class Service {
 
   void dispatch(const HttpRequest& request, const std::shared_ptr<HttpReply>& reply);
   const Route& find(const HttpRequest& request) const;
+  // Throws ApiError for a request that is not let in.
+  struct Admitted {
+    const Route& route;
+    const ApiKey& key;
+  };
+  Admitted admit(const HttpRequest& request) const;
   void check_origin(const HttpRequest& request) const;
   // The model that the field "model" names, the first where it is absent.
   std::shared_ptr<ServedModel> model_for(const RequestBody& body) const;

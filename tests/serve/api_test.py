@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import re
+import socket
 import struct
 import sys
 from pathlib import Path
@@ -413,6 +414,12 @@ def test_keys():
             for disguise in disguises:
                 refused(method, disguise.format(path), {})
             check(server.ask(method, path, "{}", {"Authorization": "Bearer secret"})[0] != 401, f"{path} with its key")
+        # Told before the body has come: nothing is kept of a stranger's megabytes.
+        with socket.create_connection(("127.0.0.1", server.port), timeout=2) as stranger:
+            stranger.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                             b"Content-Length: 16000000\r\nExpect: 100-continue\r\n\r\n")
+            answer = stranger.recv(4096)
+            check(answer.startswith(b"HTTP/1.1 401 "), f"{answer[:60]}")
         for path in ("/nothing", "/.git/config", "/api.js/", "/../style.css"):
             refused("GET", path, {})
         web = Path(__file__).parents[2] / "src" / "serve" / "web"
