@@ -165,7 +165,14 @@ ChatRequest chat_request(const RequestBody& body, const ServedModel& model) {
   ChatInput input{.messages = chat_messages(body, tools, model), .ask = true};
   if (tools.offered() && model.template_names("tools")) input.tools = tools.tools;
   const OrderedJson arguments = body.ordered("chat_template_kwargs");
-  if (!arguments.is_null()) input.arguments = arguments;
+  if (!arguments.is_null()) {
+    try {
+      check_template_arguments(arguments);
+    } catch (const UsageError& e) {
+      throw ApiError(400, e.what(), "chat_template_kwargs");
+    }
+    input.arguments = arguments;
+  }
   request.prompt = model.chat_prompt(input);
   const auto opening = model.tokenizer().encode_with_specials(tools.opening);
   request.prompt.insert(request.prompt.end(), opening.begin(), opening.end());

@@ -64,6 +64,17 @@ ChatTemplate::ChatTemplate(Tokenizer tokenizer)
 ChatTemplate::ChatTemplate(Tokenizer tokenizer, std::string_view jinja, std::string name)
     : tokenizer_(std::move(tokenizer)), template_(jinja, std::move(name)) {}
 
+void check_template_arguments(const OrderedJson& arguments) {
+  require<UsageError>(arguments.is_object(), "template arguments: expected an object");
+  for (const auto& [name, value] : arguments.items()) {
+    for (const char* taken :
+         {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "pad_token",
+          "raise_exception", "range", "dict", "namespace", "joiner", "strftime_now"}) {
+      require<UsageError>(name != taken, "template argument \"{}\": the name is taken", name);
+    }
+  }
+}
+
 jinja::Text ChatTemplate::text(const ChatInput& input) const {
   require<UsageError>(input.messages.is_array(), "messages: expected an array");
   std::vector<Value> messages;
@@ -78,13 +89,8 @@ jinja::Text ChatTemplate::text(const ChatInput& input) const {
   name_token("bos_token", tokenizer_.bos());
   name_token("eos_token", tokenizer_.eos());
   name_token("pad_token", tokenizer_.pad());
-  require<UsageError>(input.arguments.is_object(), "template arguments: expected an object");
+  check_template_arguments(input.arguments);
   for (const auto& [name, value] : input.arguments.items()) {
-    for (const char* taken :
-         {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "pad_token",
-          "raise_exception", "range", "dict", "namespace", "joiner", "strftime_now"}) {
-      require<UsageError>(name != taken, "template argument \"{}\": the name is taken", name);
-    }
     variables.emplace_back(jinja::Text(name), jinja::from_json(value, kInput));
   }
   return template_.render(Value::dict(std::move(variables)));

@@ -32,6 +32,10 @@ struct ChatInput {
   bool ask = false;  // add_generation_prompt: the start of an assistant's message follows
 };
 
+// Throws UsageError unless `arguments` may be those of a ChatInput: an object, no name of which a
+// template has already.
+void check_template_arguments(const nlohmann::ordered_json& arguments);
+
 struct RenderedChat {
   std::vector<std::int32_t> ids;
   // As long as ids. 1 where the token is an assistant's own: what {% generation %} marks, or in a

@@ -47,6 +47,10 @@ def test_chat(server):
         by_index[c["index"]] = by_index.get(c["index"], "") + c["delta"].get("content", "")
     check([by_index[i] for i in range(3)] == texts, "streamed choices")
 
+    for wrong in ([1], {"messages": "x"}):
+        status, answer = server.post(CHAT, hello(chat_template_kwargs=wrong))
+        check(status == 400 and answer["error"]["param"] == "chat_template_kwargs", f"{wrong}: {status} {answer}")
+
     part = text[3:6]
     _, stopped = server.post(CHAT, hello(stop=[part]))
     check(stopped["choices"][0]["message"]["content"] == text[:text.index(part)], "stop")
