@@ -404,11 +404,13 @@ asio::awaitable<void> HttpServer::Impl::Connection::refuse(HttpResponse response
   error_code error;
   stream_.lowest().expires_after(server_.options.write_time);
   co_await asio::async_write(stream_, asio::buffer(bytes), into(error));
-  if (stream_.tls() != nullptr) co_return;
-  stream_.lowest().socket().shutdown(tcp::socket::shutdown_send, error);
-  // Reads a little of what still comes: closing on unread data would take the answer back.
+  if (stream_.tls() == nullptr) {
+    stream_.lowest().socket().shutdown(tcp::socket::shutdown_send, error);
+  }
+  // Reads what still comes of a body, and forgets it: closing on unread data would take the answer
+  // back.
   stream_.lowest().expires_after(std::chrono::seconds(2));
-  std::size_t left = std::size_t{4} << 20;
+  std::size_t left = 2 * server_.options.max_body;
   while (!error && left > 0) {
     buffer_.clear();
     const std::size_t n = co_await stream_.async_read_some(buffer_.prepare(65536), into(error));

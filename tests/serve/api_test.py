@@ -399,9 +399,9 @@ def test_keys():
     check(files == ["/health"], f"open to all: {files}")
     count = 0
 
-    def refused(method, path, headers):
+    def refused(method, path, headers, body="{}"):
         nonlocal count
-        status, answer_headers, text = server.ask(method, path, "{}", headers)
+        status, answer_headers, text = server.ask(method, path, body, headers)
         check(status == 401 and answer_headers.get("WWW-Authenticate") == "Bearer" and
               (method == "HEAD" or json.loads(text)["error"]["type"] == "authentication_error"),
               f"{method} {path} {headers}: {status} {text[:100]}")
@@ -424,6 +424,10 @@ def test_keys():
                              b"Content-Length: 16000000\r\nExpect: 100-continue\r\n\r\n")
             answer = stranger.recv(4096)
             check(answer.startswith(b"HTTP/1.1 401 "), f"{answer[:60]}")
+        for _ in range(5):  # one who sends a large body all the same reads why it was refused
+            refused("POST", TEXT, {}, "x" * (15 << 20))
+        status, _, _ = server.ask("POST", TEXT, "x" * (17 << 20), {"Authorization": "Bearer secret"})
+        check(status == 413, f"a body of 17 MiB: {status}")
         for path in ("/nothing", "/.git/config", "/api.js/", "/../style.css"):
             refused("GET", path, {})
         web = Path(__file__).parents[2] / "src" / "serve" / "web"

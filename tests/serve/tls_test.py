@@ -52,6 +52,9 @@ def main():
                 keep.request("POST", "/tokenize", json.dumps(body))
                 check(len(json.loads(keep.getresponse().read())["tokens"]) == len(body["content"]), "keep-alive")
             keep.close()
+            for _ in range(10):  # refused by its head, while a large body is on its way
+                status, _, _ = server.ask("POST", "/nothing", "x" * 1000000)
+                check(status == 404, f"a large body to no route: {status}")
             # Speaking plainly, an old TLS, and silence.
             with socket.create_connection(("127.0.0.1", server.port)) as plain:
                 plain.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -68,15 +68,19 @@ constexpr ScaleKind widened(ScaleKind s) {
 enum class Codebook : std::uint8_t { none, iq4_nl, mxfp4 };
 
 // How a row of A becomes int8, and what becomes of the integer sums under a scale of the weight.
-//   block  127 codes to the largest of every 32, an f32 scale each; the sums times both scales in
-//   f32 row    one f32 scale for the row, halved as often as every 32 allow, at most kMaxShift
-//   times;
-//          the sums shifted left as often as the scale was not halved, times the weight's in f32
-//   super  codes as in row; the sums shifted right and rounded to 16 bits, times the weight's scale
-//          in integers, in f32 once in a super-block
-// Half of a processor's multiplications beside the dot products are saved by each step downwards.
-// The rounding of row and super is up to twice as coarse as that of block, which weights of fewer
-// than 8 bits don't notice.
+//
+// block: 127 codes to the largest of every 32, an f32 scale each. Sums are multiplied by both
+// scales in f32.
+//
+// row: one f32 scale for the row, halved as often as every 32 allow, at most kMaxShift times, so
+// that codes are up to twice as coarse. Sums are shifted left as often as the scale was not halved,
+// and multiplied by the weight's scale in f32.
+//
+// super: codes as in row. Sums are shifted right to 16 bits in the row's unit, where those of small
+// values beside an outlier lose what is below it, and multiplied by the weight's scale in integers;
+// f32 takes over once in a super-block.
+//
+// Each saves half of the multiplications that the one before it needs beside the dot products.
 enum class RowScale : std::uint8_t { block, row, super };
 // |Σ (q - zero) a| <= 128 · 127 · 32 < 2^31 >> kMaxShift.
 inline constexpr int kMaxShift = 12;

@@ -136,6 +136,28 @@ TEST_F(EveryIsa, EqualsTheDequantisedProductForEveryTypeAndHeight) {
   }
 }
 
+TEST(BlockGemm, RoundingSumsTo16BitsIsNoiseAndNoBias) {
+  constexpr std::int64_t k = 4096, n = 64, m = 8;
+  const std::vector<float> a = normals(m * k, 9);
+  for (const BlockType type :
+       {BlockType::q2_k, BlockType::q3_k, BlockType::q4_k, BlockType::q5_k, BlockType::q6_k}) {
+    const Weight w(type, n, k, 5);
+    const std::vector<float> c = product(a, m, k, pack_blocks(std::vector{w.rows()}, k));
+    double mean = 0, square = 0;
+    for (std::int64_t i = 0; i < m; ++i) {
+      const std::vector<double> row = rounded(a.data() + i * k, k, false);
+      for (std::int64_t j = 0; j < n; ++j) {
+        const double exact =
+            std::inner_product(row.begin(), row.end(), w.values.begin() + j * k, 0.0);
+        const double error = c[static_cast<std::size_t>(i * n + j)] - exact;
+        mean += error / (m * n);
+        square += error * error / (m * n);
+      }
+    }
+    EXPECT_LT(std::abs(mean), 0.3 * std::sqrt(square)) << name_of(type);
+  }
+}
+
 TEST_F(EveryIsa, RowHasTheSameBitsInAnyCompany) {
   constexpr std::int64_t k = 768, n = 96, m = 700;  // several blocks of rows
   for (const Isa isa : supported_isas()) {

@@ -19,7 +19,7 @@ struct StripInt8 {
   const float* scales = nullptr;
   const std::int32_t* left = nullptr;   // row: kMaxShift - halved; super: 16 - right. [steps][rows]
   const std::int32_t* right = nullptr;  // super: halved + sum_shift
-  // -zero Σ q; super: plus half of 2^right. [k / 16 or 32][rows]
+  // -zero Σ q; super: plus half of 2^right, ties going up and down in turn. [k / 16 or 32][rows]
   const std::int32_t* starts = nullptr;
   // For a minimum: Σ q, times the scale (block) or 2^left (row). [k / 16 or 32][rows]
   const float* sums = nullptr;
@@ -28,7 +28,8 @@ struct StripInt8 {
 };
 
 // C[i][j] = Σ_k A[i][k] B[k][j] for `rows` rows and all nr columns of a panel. The
-// products under one scale of B are summed in integers, those sums in one chain of f32 along k.
+// products under one scale of B are summed in integers, those sums (super: of a super-block, in
+// integers first) in one chain of f32 along k.
 struct BlockTile {
   StripInt8 a;
   const std::byte* codes = nullptr;   // of the panel

@@ -148,13 +148,16 @@ void RowsInt8::put(const Extra& to, std::int64_t first, int rows, int i, const R
       if (!super) {
         fill([&](std::size_t at) { return start(sum32(at)); });
       } else {
-        const auto half = [&](std::size_t step) {
-          return (1 << (row.halved[step] + f.sum_shift)) >> 1;
+        // Ties go up under one scale and down under the next. All of them up would lift every
+        // product of a type whose scales have no sign: a shift by one has a tie every other time.
+        const auto half = [&](std::size_t step, std::size_t at) {
+          const int up = (1 << (row.halved[step] + f.sum_shift)) >> 1;
+          return up > 0 && at % 2 == 1 ? up - 1 : up;
         };
         if (fine) {
-          fill([&](std::size_t at) { return start(row.sums16[at]) + half(at / 2); });
+          fill([&](std::size_t at) { return start(row.sums16[at]) + half(at / 2, at); });
         } else {
-          fill([&](std::size_t at) { return start(sum32(at)) + half(at); });
+          fill([&](std::size_t at) { return start(sum32(at)) + half(at, at); });
         }
       }
       break;

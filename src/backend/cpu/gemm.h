@@ -21,8 +21,8 @@
 namespace stepstone::cpu {
 
 // f32: as stored. bf16: both inputs rounded to bf16 (nearest even) on packing; sums in f32.
-// int8: B is quantised in blocks (pack_blocks), A is rounded to int8 with a scale for every 32 of
-// k; products under one scale of B are summed in integers, those sums in f32 along k.
+// int8: B is quantised in blocks (pack_blocks), A is rounded to int8 as its types ask (RowScale,
+// block_format.h); products under one scale of B are summed in integers, those sums in f32 along k.
 enum class Compute : std::uint8_t { f32, bf16, int8 };
 
 // A matrix of f32 or bf16 elements. Element (i, j) is data[i·ld + j], or data[j·ld + i] if
