@@ -1,5 +1,7 @@
 #include "generate_flags.h"
 
+#include <cstring>
+
 #include "cache_flags.h"
 #include "grammar/grammar.h"
 #include "io/file.h"
@@ -81,12 +83,11 @@ void add_generate_flags(CLI::App& verb, GenerateFlags& flags) {
         flag,
         [&o, flag, file, make](const std::string& text) {
           const std::string form = file ? read_input(text) : text;
-          const std::string_view long_name =
-              std::string_view(flag).substr(std::string_view(flag).find("--"));
           try {
             o.grammar = std::make_shared<const Grammar>(make(form));
           } catch (const Error& e) {
-            throw UsageError(fmt::format("{}: {}", file ? text : long_name, e.what()));
+            const std::string where = file ? text : std::strstr(flag, "--");
+            throw UsageError(fmt::format("{}: {}", where, e.what()));
           }
         },
         help);

@@ -91,4 +91,13 @@ void Tensor::copy_from(const Tensor& other) const {
   std::memcpy(raw(), other.raw(), bytes());
 }
 
+Tensor gather_rows(const Tensor& x, std::span<const std::int64_t> rows) {
+  const Tensor y = Tensor::empty({std::ssize(rows), x.cols()}, x.dtype());
+  for (std::int64_t i = 0; i < std::ssize(rows); ++i) {
+    const std::int64_t row = rows[static_cast<std::size_t>(i)];
+    y.slice(i, i + 1).copy_from(x.slice(row, row + 1));
+  }
+  return y;
+}
+
 }  // namespace stepstone

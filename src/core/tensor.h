@@ -78,6 +78,9 @@ class Tensor {
   std::size_t offset_ = 0;
 };
 
+// Some rows of x, as a matrix, copied.
+Tensor gather_rows(const Tensor& x, std::span<const std::int64_t> rows);
+
 // Calls fn with the elements as float* or bf16*: one switch at the op's border, typed code inside.
 template <typename F>
 decltype(auto) dispatch(const Tensor& t, F&& fn) {

@@ -63,7 +63,7 @@ std::vector<InferBenchRow> bench_infer(const Transformer& model, const InferBenc
     const double seconds = median_seconds(o.repetitions, [&] {
       caches[0].truncate(o.depth);
       Graph graph({.compute = o.compute, .profiler = o.profiler});
-      const std::int32_t last[] = {static_cast<std::int32_t>(o.prompt - 1)};
+      const std::int64_t last[] = {o.prompt - 1};
       model.logits(graph, model.hidden(graph, tokens, caches[0], last).value());
     });
     rows.push_back({fmt::format("pp{}{}", o.prompt, deep), o.prompt, seconds});

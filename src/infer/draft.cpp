@@ -202,7 +202,7 @@ void Drafter::run(std::span<EngineSequence* const> sequences, std::span<const st
   for (EngineSequence* s : sequences) caches.push_back(&*s->draft.cache);
   Graph graph({.compute = options_.model->compute});
   const auto count = std::ssize(sequences);
-  std::vector<std::int32_t> last;  // of each
+  std::vector<std::int64_t> last;  // of each
   for (const std::int32_t end : segments.subspan(1)) last.push_back(end - 1);
   const Tensor logits =
       model.logits(graph, model.hidden(graph, tokens, segments, caches, last).value());

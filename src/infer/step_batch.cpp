@@ -22,7 +22,7 @@ void StepBatch::add(EngineSequence& s, std::int64_t count) {
     const std::int64_t position = past + row - begin;
     const bool logits = s.wants_logits(position);
     if (logits) logit_rows_.push_back({parts.size(), std::ssize(rows), position});
-    if (logits || s.request().embed) rows.push_back(static_cast<std::int32_t>(row));
+    if (logits || s.request().embed) rows.push_back(row);
   }
   segments.push_back(static_cast<std::int32_t>(tokens.size()));
   caches.push_back(&*s.cache);
@@ -30,14 +30,10 @@ void StepBatch::add(EngineSequence& s, std::int64_t count) {
 }
 
 Tensor StepBatch::gather_logit_states(const Tensor& states) const {
-  const std::int64_t count = std::ssize(logit_rows_);
-  if (count == states.dim(0)) return states;
-  const Tensor chosen = Tensor::empty({count, states.dim(1)}, states.dtype());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t at = logit_rows_[static_cast<std::size_t>(i)].state;
-    chosen.slice(i, i + 1).copy_from(states.slice(at, at + 1));
-  }
-  return chosen;
+  if (std::ssize(logit_rows_) == states.dim(0)) return states;
+  std::vector<std::int64_t> chosen;
+  for (const LogitRow& r : logit_rows_) chosen.push_back(r.state);
+  return gather_rows(states, chosen);
 }
 
 void StepBatch::use_logits(const Tensor& logits) {

@@ -12,9 +12,9 @@ class StepBatch {
  public:
   struct Part {
     EngineSequence* sequence;
-    std::int64_t past, begin, end;  // positions cached before; rows of the batch
+    std::int64_t past, begin, end;         // positions cached before; rows of the batch
     std::int64_t first_state, last_state;  // its hidden states among those of `rows`
-    std::int64_t drawn = 0;         // tokens before the step
+    std::int64_t drawn = 0;                // tokens before the step
     FinishReason failure = FinishReason::none;
     std::string error = {};
 
@@ -37,7 +37,7 @@ class StepBatch {
 
   std::vector<Part> parts;
   std::vector<std::int32_t> tokens, segments = {0};
-  std::vector<std::int32_t> rows;  // whose hidden states are needed, rising
+  std::vector<std::int64_t> rows;  // whose hidden states are needed, rising
   std::vector<KvCache*> caches;
 
  private:

@@ -11,18 +11,13 @@ namespace {
 
 // sum + Σ of the products of the four unsigned bytes of each unit of w and the signed ones of a.
 // Highway 1.0 has no vpdpbusd.
-HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot4(
-    hn::Vec<hn::Repartition<std::int32_t, Full>> sum, hn::Vec<U32<Full>> w,
-    hn::Vec<hn::Repartition<std::int32_t, Full>> a) {
+HWY_INLINE Integer dot4(Integer sum, Unit w, Integer a) {
   sum.raw = _mm512_dpbusd_epi32(sum.raw, w.raw, a.raw);
   return sum;
 }
 
 // sum + Σ of the products of the two 16-bit integers of each lane.
-HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot2(
-    hn::Vec<hn::Repartition<std::int32_t, Full>> sum,
-    hn::Vec<hn::Repartition<std::int32_t, Full>> a,
-    hn::Vec<hn::Repartition<std::int32_t, Full>> b) {
+HWY_INLINE Integer dot2(Integer sum, Integer a, Integer b) {
   sum.raw = _mm512_dpwssd_epi32(sum.raw, a.raw, b.raw);
   return sum;
 }

@@ -7,10 +7,8 @@ namespace stepstone::cpu {
 namespace {
 
 // sum + Σ of the products of the four unsigned bytes of each unit of w and the signed ones of a.
-HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot4(
-    hn::Vec<hn::Repartition<std::int32_t, Full>> sum, hn::Vec<U32<Full>> w,
-    hn::Vec<hn::Repartition<std::int32_t, Full>> a) {
-  const hn::Repartition<std::int32_t, Full> di;
+HWY_INLINE Integer dot4(Integer sum, Unit w, Integer a) {
+  const Integers di;
 #if HWY_TARGET == HWY_AVX2
   // maddubs would saturate: 255 · 127 · 2 takes 17 bits. Even bytes, then odd ones.
   const hn::Repartition<std::int16_t, Full> d16;
@@ -25,7 +23,7 @@ HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot4(
   return hn::ReorderWidenMulAccumulate(di, hn::BitCast(d16, odd), hn::ShiftRight<8>(a16), sum,
                                        unused);
 #else
-  const auto byte = hn::Set(U32<Full>(), 0xff);
+  const auto byte = hn::Set(Units(), 0xff);
   const auto product = [&](auto wi, auto ai) {
     return hn::Mul(hn::BitCast(di, hn::And(wi, byte)), hn::ShiftRight<24>(ai));
   };
@@ -37,12 +35,9 @@ HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot4(
 }
 
 // sum + Σ of the products of the two 16-bit integers of each lane.
-HWY_INLINE hn::Vec<hn::Repartition<std::int32_t, Full>> dot2(
-    hn::Vec<hn::Repartition<std::int32_t, Full>> sum,
-    hn::Vec<hn::Repartition<std::int32_t, Full>> a,
-    hn::Vec<hn::Repartition<std::int32_t, Full>> b) {
+HWY_INLINE Integer dot2(Integer sum, Integer a, Integer b) {
 #if HWY_TARGET == HWY_AVX2
-  const hn::Repartition<std::int32_t, Full> di;
+  const Integers di;
   const hn::Repartition<std::int16_t, Full> d16;
   auto unused = hn::Zero(di);
   return hn::ReorderWidenMulAccumulate(di, hn::BitCast(d16, a), hn::BitCast(d16, b), sum, unused);

@@ -80,7 +80,7 @@ enum class Codebook : std::uint8_t { none, iq4_nl, mxfp4 };
 // values beside an outlier lose what is below it, and multiplied by the weight's scale in integers;
 // f32 takes over once in a super-block.
 //
-// Each saves half of the multiplications that the one before it needs beside the dot products.
+// Each needs fewer multiplications beside the dot products than the one before it.
 enum class RowScale : std::uint8_t { block, row, super };
 // |Σ (q - zero) a| <= 128 · 127 · 32 < 2^31 >> kMaxShift.
 inline constexpr int kMaxShift = 12;
@@ -115,10 +115,9 @@ struct BlockFormat {
         return steps * 4 * nr;
       case ScaleKind::wide_min:
         return steps * 8 * nr;
-      case ScaleKind::super_min:
-        return steps / kSuperSteps * 20 * nr;
       case ScaleKind::super16:
         return steps / kSuperSteps * 18 * nr;
+      case ScaleKind::super_min:
       case ScaleKind::super16_min:
         return steps / kSuperSteps * 20 * nr;
       case ScaleKind::wide_super_min:

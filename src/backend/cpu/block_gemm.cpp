@@ -14,7 +14,7 @@
 namespace stepstone::cpu {
 namespace {
 
-// Rows of A that are walked for every panel of B: a strip of them fits L1, all of them L2 and L3.
+// Rows of A that are walked for every panel of B, which is expanded once for all of them.
 constexpr std::int64_t kBytesOfA = std::int64_t{16} << 20;
 // Columns are handed out so that a task reads about this much of B where reading is all.
 constexpr std::int64_t kBytesOfTask = std::int64_t{128} << 10;

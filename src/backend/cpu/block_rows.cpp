@@ -113,20 +113,13 @@ void RowsInt8::put(const Extra& to, std::int64_t first, int rows, int i, const R
     }
   };
   const auto power = [](int n) { return static_cast<float>(1 << n); };
-  const auto sum32 = [&](std::size_t step) {
-    return row.sums16[2 * step] + row.sums16[2 * step + 1];
+  // By scale of the format: the sum of the codes, and how often the row's scale was halved there.
+  const auto per_step = static_cast<std::size_t>(scales_per_step(f));
+  const auto sum = [&](std::size_t at) {
+    return per_step == 2 ? row.sums16[at] : row.sums16[2 * at] + row.sums16[2 * at + 1];
   };
-  const bool fine = scales_per_step(f) == 2;
+  const auto halved = [&](std::size_t at) { return row.halved[at / per_step]; };
   const bool super = kind_ == RowScale::super;
-  const int zero_shift = std::max(f.zero_shift, 0);
-  const auto start = [&](std::int32_t sum) { return f.zero_shift < 0 ? 0 : -(sum << zero_shift); };
-  // With `min_fraction` bits behind the point, in the row's unit.
-  const auto rounded = [&](std::int32_t sum, int halved) {
-    return ((sum << f.min_fraction()) + ((1 << halved) >> 1)) >> halved;
-  };
-  const auto pair = [](std::int32_t low, std::int32_t high) {
-    return (low & 0xffff) | (high << 16);
-  };
   switch (to.what) {
     case What::scales:
       if (kind_ == RowScale::block) {
@@ -138,49 +131,41 @@ void RowsInt8::put(const Extra& to, std::int64_t first, int rows, int i, const R
       break;
     case What::left: {
       const int most = super ? 16 - f.sum_shift : kMaxShift;
-      fill([&](std::size_t at) { return most - row.halved[at]; });
+      fill([&](std::size_t step) { return most - row.halved[step]; });
       break;
     }
     case What::right:
-      fill([&](std::size_t at) { return row.halved[at] + f.sum_shift; });
+      fill([&](std::size_t step) { return row.halved[step] + f.sum_shift; });
       break;
-    case What::starts:
+    case What::starts: {
+      const auto start = [&](std::size_t at) { return -f.zero() * sum(at); };
       if (!super) {
-        fill([&](std::size_t at) { return start(sum32(at)); });
-      } else {
-        // Ties go up under one scale and down under the next. All of them up would lift every
-        // product of a type whose scales have no sign: a shift by one has a tie every other time.
-        const auto half = [&](std::size_t step, std::size_t at) {
-          const int up = (1 << (row.halved[step] + f.sum_shift)) >> 1;
-          return up > 0 && at % 2 == 1 ? up - 1 : up;
-        };
-        if (fine) {
-          fill([&](std::size_t at) { return start(row.sums16[at]) + half(at / 2, at); });
-        } else {
-          fill([&](std::size_t at) { return start(sum32(at)) + half(at, at); });
-        }
+        fill(start);
+        break;
       }
+      // Ties go up under one scale and down under the next. All of them up would lift every product
+      // of a type whose scales have no sign: a shift by one has a tie every other time.
+      fill([&](std::size_t at) {
+        const int half = (1 << (halved(at) + f.sum_shift)) >> 1;
+        return start(at) + (half > 0 && at % 2 == 1 ? half - 1 : half);
+      });
       break;
+    }
     case What::sums:
       fill([&](std::size_t at) {
         const float unit =
             kind_ == RowScale::block ? row.scales[at] : power(kMaxShift - row.halved[at]);
-        return unit * static_cast<float>(sum32(at));
+        return unit * static_cast<float>(sum(at));
       });
       break;
-    case What::pairs:
-      if (fine) {
-        fill([&](std::size_t at) {
-          const int halved = row.halved[at];
-          return pair(rounded(row.sums16[2 * at], halved), rounded(row.sums16[2 * at + 1], halved));
-        });
-      } else {
-        fill([&](std::size_t at) {
-          return pair(rounded(sum32(2 * at), row.halved[2 * at]),
-                      rounded(sum32(2 * at + 1), row.halved[2 * at + 1]));
-        });
-      }
+    case What::pairs: {
+      const auto rounded = [&](std::size_t at) {
+        return ((sum(at) << f.min_fraction()) + ((1 << halved(at)) >> 1)) >> halved(at);
+      };
+      fill(
+          [&](std::size_t at) { return (rounded(2 * at) & 0xffff) | (rounded(2 * at + 1) << 16); });
       break;
+    }
   }
 }
 

@@ -1,15 +1,14 @@
 // The micro-kernels for quantised weights. Included by one file per instruction set, which brings
-// dot4(): see gemm_vector-inl.h.
+// dot4() and dot2(): see gemm_vector-inl.h.
 //
-// Shape. kMr × 2 vectors of integer sums and as many of f32 fill the register file but for two
-// vectors of B and one broadcast of A. Per 32 k a pair (row, vector) costs 8 dot products and an
-// FMA, and another for a minimum, on the two pipes that multiply; shifts and conversions have pipes
-// of their own on Zen 4. So 80 to 89 % of the dot products' peak can be had.
+// Shape. kTileRows × 2 vectors of integer sums and as many of f32 fill the register file but for
+// two vectors of B and one broadcast of A. What that costs, and which share of the dot products'
+// peak is left: docs/decisions/quantised.md.
 #pragma once
 
 #include "backend/cpu/block_kernels.h"
-#include "backend/cpu/gemm_vector-inl.h"
-#include "quant/blocks.h"
+#include "backend/cpu/block_quantize-inl.h"
+#include "backend/cpu/block_read-inl.h"
 
 namespace stepstone::cpu {
 namespace {
@@ -19,155 +18,6 @@ inline constexpr int kTileRows = 6, kSuperTileRows = 4;
 #else
 inline constexpr int kTileRows = 2, kSuperTileRows = 2;
 #endif
-inline constexpr int kVectors = 2;
-inline constexpr int kBlockNr = kVectors * kLanes<Full>;
-
-using Floats = hn::Vec<Full>;
-using Units = U32<Full>;
-using Unit = hn::Vec<Units>;
-using Integers = hn::Repartition<std::int32_t, Full>;
-using Integer = hn::Vec<Integers>;
-
-HWY_INLINE Unit load_unit(const std::byte* codes, int chunk, int v) {
-  return hn::Load(
-      Units(), reinterpret_cast<const std::uint32_t*>(codes) + chunk * kBlockNr + v * kLanes<Full>);
-}
-HWY_INLINE Unit mask_bytes(Unit x, std::uint32_t byte) {
-  return hn::And(x, hn::Set(Units(), byte * 0x01010101u));
-}
-
-// Bits `at` … of the bytes of x to bits `to` …, all others as they fall.
-template <int at, int to>
-HWY_INLINE Unit moved(Unit x) {
-  if constexpr (at > to) return hn::ShiftRight<at - to>(x);
-  if constexpr (at < to) return hn::ShiftLeft<to - at>(x);
-  return x;
-}
-
-template <int g>
-HWY_INLINE Unit nibbles(const std::byte* codes, int v) {
-  return mask_bytes(moved < g < 4 ? 0 : 4, 0 > (load_unit(codes, g % 4, v)), 0x0f);
-}
-
-// Group g of a step, as bytes.
-template <BlockFormat kFormat, int g>
-HWY_INLINE Unit group(const std::byte* codes, int v) {
-  constexpr int kBits = kFormat.bits;
-  if constexpr (kBits == 8) {
-    return load_unit(codes, g, v);
-  } else if constexpr (kFormat.codebook != Codebook::none) {
-    alignas(16) static constexpr auto kTable = [] {
-      std::array<std::uint8_t, 16> t{};
-      for (std::size_t i = 0; i < 16; ++i) {
-        t[i] = static_cast<std::uint8_t>(kFormat.zero() + (kFormat.codebook == Codebook::iq4_nl
-                                                               ? kCodebookIq4[i]
-                                                               : kCodebookMxfp4[i]));
-      }
-      return t;
-    }();
-    const hn::Repartition<std::uint8_t, Full> d8;
-    const auto table = hn::LoadDup128(d8, kTable.data());
-    return hn::BitCast(Units(), hn::TableLookupBytes(table, hn::BitCast(d8, nibbles<g>(codes, v))));
-  } else if constexpr (kBits == 4) {
-    return nibbles<g>(codes, v);
-  } else if constexpr (kBits == 5) {
-    return hn::Or(nibbles<g>(codes, v), mask_bytes(moved<g, 4>(load_unit(codes, 4, v)), 0x10));
-  } else if constexpr (kBits == 6) {
-    return hn::Or(nibbles<g>(codes, v),
-                  mask_bytes(moved<g % 4 * 2, 4>(load_unit(codes, 4 + g / 4, v)), 0x30));
-  } else {
-    const Unit pairs = mask_bytes(moved<g % 4 * 2, 0>(load_unit(codes, g / 4, v)), 0x03);
-    if constexpr (kBits == 2) return pairs;
-    return hn::Or(pairs, mask_bytes(moved<g, 2>(load_unit(codes, 2, v)), 0x04));
-  }
-}
-
-struct ScaleMin32 {
-  Floats scale, min;
-};
-
-HWY_INLINE Floats load_half(const std::byte* from) {
-  const hn::Rebind<hwy::float16_t, Full> d16;
-  return hn::PromoteTo(Full(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
-}
-HWY_INLINE Floats load_float(const std::byte* from) {
-  return hn::Load(Full(), reinterpret_cast<const float*>(from));
-}
-
-// Of step `step` of a panel, whose scales begin at `from`.
-template <ScaleKind kKind>
-HWY_INLINE ScaleMin32 scales_of(const std::byte* from, std::int64_t step, int v) {
-  constexpr int nr = kBlockNr;
-  const Full d;
-  const int at = v * kLanes<Full>;
-  if constexpr (kKind == ScaleKind::half) {
-    return {load_half(from + (step * nr + at) * 2), hn::Zero(d)};
-  } else if constexpr (kKind == ScaleKind::half_min) {
-    const std::byte* p = from + (step * 2 * nr + at) * 2;
-    return {load_half(p), load_half(p + nr * 2)};
-  } else if constexpr (kKind == ScaleKind::single || kKind == ScaleKind::wide) {
-    return {load_float(from + (step * nr + at) * 4), hn::Zero(d)};
-  } else {
-    static_assert(kKind == ScaleKind::wide_min);
-    const std::byte* p = from + (step * 2 * nr + at) * 4;
-    return {load_float(p), load_float(p + nr * 4)};
-  }
-}
-
-// Scales of super-block `super`, from where the panel's scales begin.
-template <BlockFormat kFormat>
-class SuperScales {
- public:
-  SuperScales(const std::byte* from, std::int64_t super)
-      : p_(from + kFormat.scale_bytes(kSuperSteps, kBlockNr) * super) {}
-
-  HWY_INLINE Floats d(int v) const {
-    return kWide ? load_float(at(0, 4, v)) : load_half(at(0, 2, v));
-  }
-  // In the unit that totals have.
-  HWY_INLINE Floats min_d(int v) const {
-    if constexpr (kWide) return load_float(at(4, 4, v));
-    return hn::Mul(load_half(at(2, 2, v)), hn::Set(Full(), kFormat.min_unit()));
-  }
-  // Two 16-bit integers side by side.
-  HWY_INLINE Integer scales(int pair, int v) const {
-    if constexpr (kWide) return load_pairs(at(kBehindD + 4 * pair, 4, v));
-    if constexpr (kNibbles) {
-      return hn::BitCast(Integers(), hn::And(bytes(at(4 + 2 * pair, 2, v)), hn::Set(Shorts(), 15)));
-    }
-    return hn::BitCast(Integers(), bytes(at(kBehindD + 2 * pair, 2, v)));
-  }
-  HWY_INLINE Integer mins(int pair, int v) const {
-    constexpr int kPairs = super_pairs(kFormat);
-    if constexpr (kWide) return load_pairs(at(8 + 4 * (kPairs + pair), 4, v));
-    if constexpr (kNibbles) {
-      return hn::BitCast(Integers(), hn::ShiftRight<4>(bytes(at(4 + 2 * pair, 2, v))));
-    }
-    return hn::BitCast(Integers(), bytes(at(4 + 2 * (kPairs + pair), 2, v)));
-  }
-
- private:
-  static constexpr bool kWide = is_wide(kFormat.scales), kMin = has_min(kFormat.scales);
-  static constexpr bool kNibbles = kFormat.scales == ScaleKind::super16_min;
-  static constexpr int kBehindD = (kWide ? 4 : 2) * (kMin ? 2 : 1);
-  using Shorts = hn::Repartition<std::int16_t, Full>;
-
-  // Vector v of entries of `size` bytes that begin `rows` · nr bytes behind the super-block.
-  HWY_INLINE const std::byte* at(int rows, int size, int v) const {
-    return p_ + rows * kBlockNr + v * kLanes<Full> * size;
-  }
-  static HWY_INLINE Integer load_pairs(const std::byte* from) {
-    return hn::Load(Integers(), reinterpret_cast<const std::int32_t*>(from));
-  }
-  static HWY_INLINE hn::Vec<Shorts> bytes(const std::byte* from) {
-    // Scales without a minimum have a sign.
-    using Byte = std::conditional_t<kMin, std::uint8_t, std::int8_t>;
-    const hn::Rebind<Byte, Shorts> d8;
-    return hn::PromoteTo(Shorts(), hn::LoadU(d8, reinterpret_cast<const Byte*>(from)));
-  }
-
-  const std::byte* p_;
-};
 
 // dot4() of the groups from kBegin to kEnd of a step into sums.
 template <BlockFormat kFormat, int MR, int kBegin, int kEnd>
@@ -227,26 +77,22 @@ class PanelAhead {
   std::int64_t left_;  // steps until the next panel
 };
 
-// Fetches ahead, step by step: what a wide kernel is told to, or a direct one by itself.
-template <BlockFormat kFormat>
-class Ahead {
+// What a wide kernel fetches ahead: so many lines before every step, to the end of a panel.
+class LinesAhead {
  public:
-  explicit Ahead(const BlockTile& t) : tile_(t), at_(t.ahead), panel_(t) {}
+  explicit LinesAhead(const BlockTile& t)
+      : at_(t.ahead), end_(t.ahead_end), lines_(t.ahead_lines) {}
   HWY_INLINE void step() {
-    if constexpr (is_wide(kFormat.scales)) {
-      for (int i = 0; i < tile_.ahead_lines && at_ < tile_.ahead_end; ++i, at_ += 64) {
-        __builtin_prefetch(at_, 0, 2);
-      }
-    } else {
-      panel_.step();
-    }
+    for (int i = 0; i < lines_ && at_ < end_; ++i, at_ += 64) __builtin_prefetch(at_, 0, 2);
   }
 
  private:
-  const BlockTile& tile_;
-  const std::byte* at_;
-  PanelAhead<kFormat> panel_;
+  const std::byte *at_, *end_;
+  int lines_;
 };
+
+template <BlockFormat kFormat>
+using Ahead = std::conditional_t<is_wide(kFormat.scales), LinesAhead, PanelAhead<kFormat>>;
 
 // Sums of the products under a scale of the weight: of step `step`, or of its half kHalf where a
 // scale is for 16 k.
@@ -530,99 +376,6 @@ Expand expand_kernel(BlockType type) {
   return with_block_type(
       type, []<BlockType kType>() -> Expand { return expand_blocks<block_format(kType)>; });
 }
-
-// 32 values.
-struct Values {
-  static constexpr int kParts = 32 / kLanes<Full>;
-  Floats part[kParts];
-};
-HWY_INLINE Values load_values(const QuantizeRow& q, std::int64_t step) {
-  Values x;
-  for (int i = 0; i < Values::kParts; ++i) {
-    const std::int64_t at = step * kStep + i * kLanes<Full>;
-    x.part[i] = q.dtype == DType::bf16 ? load_bf16(Full(), static_cast<const bf16*>(q.from) + at)
-                                       : hn::LoadU(Full(), static_cast<const float*>(q.from) + at);
-  }
-  return x;
-}
-
-// The first of two passes over a row waits for memory: the second fetches what lies behind the row,
-// which in most matrices is the next one.
-HWY_INLINE void fetch_next_row(const QuantizeRow& q, std::int64_t step) {
-  const auto size = static_cast<std::int64_t>(size_of(q.dtype));
-  const auto* from = static_cast<const std::byte*>(q.from) + (q.count + step * kStep) * size;
-  for (std::int64_t at = 0; at < kStep * size; at += 64) __builtin_prefetch(from + at);
-}
-
-// The largest magnitude, as its bits: those are in the numbers' order, infinity and NaN above all.
-HWY_INLINE std::int32_t largest(const Values& x) {
-  const Integers di;
-  Integer most = hn::Zero(di);
-  for (const Floats& part : x.part) most = hn::Max(most, hn::BitCast(di, hn::Abs(part)));
-  return hn::GetLane(hn::MaxOfLanes(di, most));
-}
-
-// 127 codes to the largest, whose bits are given. NaN if that is not finite, so that a row with an
-// infinity or a NaN spoils its results and no others.
-struct Steps {
-  explicit Steps(std::int32_t most)
-      : scale(most < 0x7f800000 ? std::bit_cast<float>(most) / 127.0f : __builtin_nanf("")),
-        // Below the smallest normal scale 1 / scale overflows: such values count as zero.
-        inverse(scale > 1.2e-38f ? 1.0f / scale : 0.0f) {}
-  float scale, inverse;
-};
-
-// Codes to the nearest even: of x times a power of two, then times `inverse`.
-HWY_INLINE void put_codes(const QuantizeRow& q, std::int64_t step, const Values& x, float power,
-                          float inverse) {
-  const Full d;
-  const Integers di;
-  const hn::Rebind<std::int8_t, Full> d8;
-  std::int8_t* out = q.codes + step * q.stride;
-  for (int i = 0; i < Values::kParts; ++i) {
-    const Floats scaled = hn::Mul(hn::Mul(x.part[i], hn::Set(d, power)), hn::Set(d, inverse));
-    // Of 0 · infinity a code would be left to the instruction set.
-    const Integer code = inverse == 0 ? hn::Zero(di) : hn::NearestInt(scaled);
-    hn::StoreU(hn::DemoteTo(d8, code), d8, out + i * kLanes<Full>);
-  }
-  // Sums of 8 bytes without a sign, 128 too much each.
-  const hn::CappedTag<std::uint8_t, 16> bytes;
-  const hn::Repartition<std::uint64_t, decltype(bytes)> halves;
-  for (int i = 0; i < 2; ++i) {
-    const auto codes = hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(out) + i * 16);
-    const auto sums = hn::SumsOf8(hn::Xor(codes, hn::Set(bytes, 0x80)));
-    q.sums[step * 2 + i] =
-        static_cast<std::int32_t>(hn::GetLane(hn::SumOfLanes(halves, sums))) - 16 * 128;
-  }
-}
-
-void quantize_by_block(const QuantizeRow& q) {
-  for (std::int64_t step = 0; step < q.count / kStep; ++step) {
-    const Values x = load_values(q, step);
-    const Steps steps(largest(x));
-    q.scales[step] = steps.scale;
-    put_codes(q, step, x, 1, steps.inverse);
-  }
-}
-
-void quantize_by_row(const QuantizeRow& q) {
-  std::int32_t most = 0;
-  for (std::int64_t step = 0; step < q.count / kStep; ++step) {
-    q.halved[step] = largest(load_values(q, step));
-    most = std::max(most, q.halved[step]);
-  }
-  const Steps steps(most);
-  q.scales[0] = steps.scale;
-  for (std::int64_t step = 0; step < q.count / kStep; ++step) {
-    // How often the row's largest can be halved without falling below that of these 32.
-    q.halved[step] = std::min((most - q.halved[step]) >> 23, kMaxShift);
-    fetch_next_row(q, step);
-    put_codes(q, step, load_values(q, step), static_cast<float>(1 << q.halved[step]),
-              steps.inverse);
-  }
-}
-
-void quantize_row(const QuantizeRow& q) { q.halved ? quantize_by_row(q) : quantize_by_block(q); }
 
 constexpr BlockKernels kBlockKernels = {kTileRows,   kSuperTileRows, kBlockNr,    direct_kernel,
                                         wide_kernel, expand_kernel,  quantize_row};

@@ -35,6 +35,12 @@ using Eight = hn::CappedTag < float, kLanes<Full><8 ? kLanes<Full> : 8>;
 template <typename D>
 using U32 = hn::Repartition<std::uint32_t, D>;
 
+using Floats = hn::Vec<Full>;
+using Units = U32<Full>;
+using Unit = hn::Vec<Units>;
+using Integers = hn::Repartition<std::int32_t, Full>;
+using Integer = hn::Vec<Integers>;
+
 // To nearest even, as bf16(float) in core/dtype.h does; the lower half of the result is zero.
 template <typename D, typename V = hn::Vec<D>>
 V round_to_bf16(D d, V value) {

@@ -23,16 +23,6 @@ using nn::Role;
 
 namespace {
 
-// Some rows of a matrix. For inference: no gradient comes back through it.
-Tensor gathered(const Tensor& from, std::span<const std::int32_t> rows) {
-  const Tensor out = Tensor::empty({std::ssize(rows), from.dim(1)}, from.dtype());
-  for (std::int64_t i = 0; i < std::ssize(rows); ++i) {
-    const std::int64_t row = rows[static_cast<std::size_t>(i)];
-    out.slice(i, i + 1).copy_from(from.slice(row, row + 1));
-  }
-  return out;
-}
-
 // Norms, with a bias for LayerNorm.
 nn::Norm make_norm(nn::ParameterList& list, const std::string& name,
                    const TransformerConfig& config) {
@@ -198,9 +188,9 @@ Var Transformer::run_block(Graph& graph, const Block& block, const Var& x,
   }
   Var attended = attend(qkv);
   Var from = x;
-  if (rows) {
-    attended = Var(gathered(attended.value(), *rows));
-    from = Var(gathered(x.value(), *rows));
+  if (rows) {  // for inference: no gradient comes back through this
+    attended = Var(gather_rows(attended.value(), *rows));
+    from = Var(gather_rows(x.value(), *rows));
   }
   attended = block.attention_output(graph, attended);
   if (block.attention_post_norm) attended = (*block.attention_post_norm)(graph, attended);

@@ -40,7 +40,7 @@ struct InitOptions {
 class Transformer {
  public:
   // Of a batch; none: all.
-  using Rows = std::optional<std::span<const std::int32_t>>;
+  using Rows = std::optional<std::span<const std::int64_t>>;
 
   explicit Transformer(TransformerConfig config, nn::Values values = nn::Values::zeros);
   Transformer(const Transformer&) = delete;

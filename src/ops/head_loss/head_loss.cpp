@@ -61,15 +61,6 @@ std::vector<std::int64_t> counted(std::span<const std::int32_t> targets, std::in
   return tokens;
 }
 
-Tensor gather(const Tensor& x, std::span<const std::int64_t> rows) {
-  Tensor y = Tensor::empty({static_cast<std::int64_t>(rows.size()), x.cols()}, x.dtype());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    y.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1)
-        .copy_from(x.slice(rows[i], rows[i] + 1));
-  }
-  return y;
-}
-
 Tensor scatter(const Tensor& y, std::span<const std::int64_t> rows, const Shape& shape) {
   Tensor x = Tensor::zeros(shape, y.dtype());
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -150,7 +141,7 @@ Var head_loss(Graph& graph, const Var& x, const Var& weight, std::span<const std
   const bool all = tokens.size() == targets.size();
 
   Work work;
-  work.x = all ? xs : gather(xs, tokens);
+  work.x = all ? xs : gather_rows(xs, tokens);
   work.weight = weight.value();
   for (const std::int64_t i : tokens) work.targets.push_back(targets[static_cast<std::size_t>(i)]);
   if (graph.recording() && x.requires_grad()) {
