@@ -10,6 +10,7 @@
 
 #include "backend/cpu/gemm.h"
 #include "core/random.h"
+#include "core/tensor.h"
 #include "core/threads.h"
 #include "quant/quantize.h"
 
@@ -35,7 +36,7 @@ class ReadLoop {
   void operator()() {
     parallel_for(kPieces, 1, [&](std::int64_t begin, std::int64_t) {
       float lanes[64] = {};
-      const float* from = memory_.data() + begin * kPiece;
+      const float* from = memory_.data<float>() + begin * kPiece;
       for (std::int64_t i = 0; i < kPiece; i += 64) {
         for (int j = 0; j < 64; ++j) lanes[j] += from[i + j];
       }
@@ -45,7 +46,8 @@ class ReadLoop {
 
  private:
   static constexpr std::int64_t kPiece = 1 << 16, kPieces = 2048;
-  std::vector<float> memory_ = std::vector<float>(static_cast<std::size_t>(kPiece * kPieces), 1.0f);
+  // As for weights: huge pages, all of them written once.
+  const Tensor memory_ = Tensor::zeros({kPiece * kPieces}, DType::f32);
   std::vector<float> sums_ = std::vector<float>(kPieces);
 };
 

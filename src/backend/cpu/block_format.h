@@ -1,17 +1,20 @@
 // Quantised weights as panels: what the block types of quant/blocks.h become in memory.
 //
-// A panel holds `nr` columns of B (rows of the weight). Its codes come first, in steps of 32 k:
-// chunks of nr 32-bit units, one unit per column, then its scales. Group g < 8 of a step is the
-// four codes of k = 4g … 4g + 3 of each column, byte by byte:
+// A panel holds `nr` columns of B (rows of the weight): codes and scales. The codes of all panels
+// lie one behind the other, then the scales of all, and a kernel asks for lines in rising order:
+// the processor reads ahead by itself, and begins anew after a gap (docs/decisions/quantised.md).
+// Codes come in steps of 32 k: chunks of nr 32-bit units, one unit per column. Group g < 8 of a
+// step is the four codes of k = 4g … 4g + 3 of each column, byte by byte:
 //   8 bits   chunk g is group g
 //   nibbles  4 chunks: group g is in the low (g < 4) or high nibbles of chunk g % 4
 //   pairs    2 chunks: bits 2(g % 4), 2(g % 4) + 1 of the bytes of chunk g / 4
 //   bits     1 chunk: bit g of its bytes
-// Codes of 5 and 6 bits are nibbles and then their upper bits or pairs, codes of 3 bits pairs and
-// then bits. So a format takes as many bytes as in the file, but for the 6-bit scales of Q3_K, Q4_K
-// and Q5_K, which become bytes.
+// Codes of 3 bits are upper bits and then pairs, of 5 bits upper bits and then nibbles, of 6 bits
+// nibbles between the two chunks of their upper pairs. So a format takes as many bytes as in the
+// file, but for the 6-bit scales of Q3_K, Q4_K and Q5_K, which become bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "quant/block_type.h"
@@ -132,6 +135,11 @@ struct BlockFormat {
   constexpr std::int64_t panel_bytes(std::int64_t steps, int nr) const {
     return code_bytes(steps, nr) + scale_bytes(steps, nr);
   }
+};
+
+struct BlockPanel {
+  std::byte* codes = nullptr;
+  std::byte* scales = nullptr;
 };
 
 constexpr BlockFormat block_format(BlockType type) {

@@ -1,6 +1,7 @@
 // Products with quantised weights: rows of A to int8 once, then panel by panel of B.
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 
 #include "backend/cpu/block_kernels.h"
@@ -16,7 +17,7 @@ namespace {
 
 // Rows of A that are walked for every panel of B, which is expanded once for all of them.
 constexpr std::int64_t kBytesOfA = std::int64_t{16} << 20;
-// Columns are handed out so that a task reads about this much of B where reading is all.
+// Where reading B is all, a task reads at least about this much.
 constexpr std::int64_t kBytesOfTask = std::int64_t{128} << 10;
 // Otherwise neighbouring panels, so that one is fetched while the one before it is used.
 constexpr std::int64_t kPanelsOfTask = 4;
@@ -66,6 +67,13 @@ bool reads_directly(std::int64_t rows, const BlockKernels& kernels) {
   return rows <= 3 * kernels.tile_rows;
 }
 
+// AMD's cores read ahead best by themselves, and are thrown off by lines asked for long before.
+int steps_ahead(const BlockFormat& format) {
+  static const bool amd = is_amd();
+  if (amd) return 1;
+  return format.bits == 8 ? 5 : 10;
+}
+
 struct Product {
   const GemmArgs& args;
   const BlockPanels& b;
@@ -74,26 +82,30 @@ struct Product {
   bool keep;
 };
 
-const std::byte* panel_of(const Product& p, const BlockPiece& piece, std::int64_t index) {
-  const std::byte* panel = piece.find(index);
-  if (panel == nullptr && p.keep && piece.pack(index)) {
+BlockPanel reserve(Workspace& memory, const BlockFormat& format, std::int64_t steps, int nr) {
+  auto* codes = memory.reserve_array<std::byte>(format.panel_bytes(steps, nr));
+  return {codes, codes + format.code_bytes(steps, nr)};
+}
+
+BlockPanel panel_of(const Product& p, const BlockPiece& piece, std::int64_t index) {
+  std::optional<BlockPanel> panel = piece.find(index);
+  if (!panel && p.keep && piece.pack(index)) {
     p.b.count_packed(1);
     panel = piece.find(index);
   }
-  if (panel == nullptr) {
-    auto* mine = workspaces().packed.reserve_array<std::byte>(piece.panel_bytes());
-    piece.pack_to(index, mine);
-    panel = mine;
+  if (!panel) {
+    panel = reserve(workspaces().packed, piece.format(), p.args.k / kStep, p.kernels.nr);
+    piece.pack_to(index, *panel);
   }
-  return panel;
+  return *panel;
 }
 
 // A panel and some rows of A, strip by strip.
 class PanelRun {
  public:
-  // `slot`: of the panels at once; `next`: the panel to be fetched meanwhile, if it is known.
+  // `slot`: of the panels at once; `next`: the panel to be fetched meanwhile, if it is packed.
   void start(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows,
-             std::size_t slot, const std::byte* next) {
+             std::size_t slot, const std::optional<BlockPanel>& next) {
     const GemmArgs& x = p.args;
     const std::int64_t steps = x.k / kStep;
     const int nr = p.kernels.nr;
@@ -101,13 +113,12 @@ class PanelRun {
     rows_ = rows;
     format_ = piece.format();
     mr_ = p.kernels.mr(format_.rows);
-    const std::byte* panel = panel_of(p, piece, index);
+    BlockPanel panel = panel_of(p, piece, index);
     if (direct) {
       multiply_ = p.kernels.direct(piece.type());
     } else {
       const BlockFormat wide = widened(format_);
-      auto* expanded =
-          workspaces().expanded[slot].reserve_array<std::byte>(wide.panel_bytes(steps, nr));
+      const BlockPanel expanded = reserve(workspaces().expanded[slot], wide, steps, nr);
       p.kernels.expand(piece.type())(panel, steps, expanded);
       panel = expanded;
       format_ = wide;
@@ -119,16 +130,17 @@ class PanelRun {
     in_place_ = cols_ == nr && x.bias == nullptr && x.c_dtype == DType::f32;
     sums_ = in_place_ ? static_cast<float*>(x.c) + rows.begin * x.ldc + col_
                       : workspaces().sums[slot].reserve_array<float>((rows.end - rows.begin) * nr);
-    tile_.codes = panel;
-    tile_.scales = panel + format_.code_bytes(steps, nr);
+    tile_.codes = panel.codes;
+    tile_.scales = panel.scales;
     tile_.c = sums_;
     tile_.c_row = in_place_ ? x.ldc : nr;
     tile_.steps = steps;
-    tile_.ahead = next;
+    tile_.steps_ahead = steps_ahead(format_);
     if (!direct && next) {
       const std::int64_t tiles = div_up(rows.end - rows.begin, mr_);
-      tile_.ahead_end = next + piece.panel_bytes();
-      tile_.ahead_lines = static_cast<int>(div_up(piece.panel_bytes() / 64, tiles * steps));
+      tile_.ahead = next->codes;
+      tile_.ahead_end = next->codes + piece.code_bytes();
+      tile_.ahead_lines = static_cast<int>(div_up(piece.code_bytes() / 64, tiles * steps));
     }
     a_ = &p.a[static_cast<std::size_t>(format_.rows)];
     tile_.a = a_->strip(rows.begin, format_);
@@ -171,7 +183,7 @@ void run_panels(const Product& p, const BlockPiece& piece, Span panels, Span row
     for (std::size_t i = 0; i < count; ++i) {
       const std::int64_t index = first + static_cast<std::int64_t>(i);
       const std::int64_t next = index + most;
-      runs[i].start(p, piece, index, rows, i, next < panels.end ? piece.find(next) : nullptr);
+      runs[i].start(p, piece, index, rows, i, next < panels.end ? piece.find(next) : std::nullopt);
     }
     const std::int64_t strip = runs[0].rows_of_strip();
     for (std::int64_t i = rows.begin; i < rows.end; i += strip) {
@@ -217,19 +229,28 @@ void block_gemm(const GemmArgs& x, const BlockPanels& b) {
       std::max(kBytesOfA / (x.k * 3 / 2) / strip, std::int64_t{1}) * strip;
   const std::int64_t blocks = div_up(x.m, max_rows);
   const std::int64_t rows = div_up(div_up(x.m, blocks), strip) * strip;
-  const std::int64_t grain =
-      reads_directly(x.m, kernels)
-          ? std::max(kBytesOfTask / std::max(bytes * x.m, std::int64_t{1}), std::int64_t{1})
-          : kPanelsOfTask;
+  std::vector<std::int64_t> tasks;  // their ends
+  const bool reads = reads_directly(x.m, kernels);
+  const std::int64_t least =
+      reads ? std::max(kBytesOfTask / (bytes * x.m), std::int64_t{1}) : kPanelsOfTask;
+  for (std::int64_t end = 0; end < panels;) {
+    // Half of a thread's share of what is left: a thread reads fast as long as it goes straight on.
+    const std::int64_t share = reads ? (panels - end) / (2 * num_threads()) : 0;
+    end = std::min(end + std::max(share, least), panels);
+    tasks.push_back(end);
+  }
   for (std::int64_t row = 0; row < x.m; row += rows) {
     const Span span{row, std::min(row + rows, x.m)};
-    parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
-      while (begin < end) {
+    parallel_for(std::ssize(tasks), 1, [&](std::int64_t task, std::int64_t) {
+      const auto at_task = static_cast<std::size_t>(task);
+      std::int64_t begin = task == 0 ? 0 : tasks[at_task - 1];
+      while (begin < tasks[at_task]) {
         const auto at =
             static_cast<std::size_t>(std::ranges::upper_bound(ends, begin) - ends.begin());
-        const std::int64_t before = at == 0 ? 0 : ends[at - 1], last = std::min(end, ends[at]);
-        run_panels(p, b.pieces()[at], {begin - before, last - before}, span);
-        begin = last;
+        const std::int64_t before = at == 0 ? 0 : ends[at - 1];
+        const std::int64_t end = std::min(tasks[at_task], ends[at]);
+        run_panels(p, b.pieces()[at], {begin - before, end - before}, span);
+        begin = end;
       }
     });
   }

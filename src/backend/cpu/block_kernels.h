@@ -38,8 +38,9 @@ struct BlockTile {
   int rows = 0;
   float* c = nullptr;
   std::ptrdiff_t c_row = 0;  // in elements
-  // The panel that comes behind this one, if it is known, to be fetched into L2: by a wide kernel
-  // so many lines per step, a tile after the other; by a direct one as far as it fetches ahead.
+  int steps_ahead = 0;       // for a direct kernel: how far before their use codes are fetched
+  // For a wide kernel, what is to be fetched into L2 meanwhile: so many lines per step, a tile
+  // after the other.
   const std::byte* ahead = nullptr;
   const std::byte* ahead_end = nullptr;
   int ahead_lines = 0;
@@ -66,7 +67,7 @@ struct BlockKernels {
   // The kernel for expanded panels.
   void (*(*wide)(BlockType))(const BlockTile&);
   // A panel's steps, expanded.
-  void (*(*expand)(BlockType))(const std::byte* panel, std::int64_t steps, std::byte* to);
+  void (*(*expand)(BlockType))(const BlockPanel& panel, std::int64_t steps, const BlockPanel& to);
   void (*quantize_row)(const QuantizeRow&);
 
   int mr(RowScale kind) const { return kind == RowScale::super ? super_tile_rows : tile_rows; }

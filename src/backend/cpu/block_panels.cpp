@@ -42,8 +42,8 @@ Turned turned(Units r0, Units r1, Units r2, Units r3) {
 // One column of a panel, being written.
 class Column {
  public:
-  Column(std::byte* panel, const BlockFormat& format, std::int64_t steps, int nr, std::int64_t j)
-      : codes_(panel), scales_(panel + format.code_bytes(steps, nr)), nr_(nr), j_(j) {}
+  Column(const BlockPanel& panel, int nr, std::int64_t j)
+      : codes_(panel.codes), scales_(panel.scales), nr_(nr), j_(j) {}
 
   template <int bits>
   void codes(std::int64_t step, const std::uint8_t* q) {
@@ -54,14 +54,16 @@ class Column {
       for (int g = 0; g < 8; ++g) put(to, g, group[g]);
     }
     if constexpr (bits >= 4 && bits <= 6) {
+      constexpr int first = bits > 4 ? 1 : 0;
       for (int c = 0; c < 4; ++c) {
-        put(to, c, (group[c] & 0x0f0f0f0f) | ((group[c + 4] & 0x0f0f0f0f) << 4));
+        put(to, first + c, (group[c] & 0x0f0f0f0f) | ((group[c + 4] & 0x0f0f0f0f) << 4));
       }
     }
-    if constexpr (bits == 6) pairs<4>(to, 4, group);
-    if constexpr (bits == 2 || bits == 3) pairs<0>(to, 0, group);
-    if constexpr (bits == 5) single_bits<4>(to, 4, group);
-    if constexpr (bits == 3) single_bits<2>(to, 2, group);
+    if constexpr (bits == 6) pairs<4>(to, 0, 5, group);
+    if constexpr (bits == 2) pairs<0>(to, 0, 1, group);
+    if constexpr (bits == 3) pairs<0>(to, 1, 2, group);
+    if constexpr (bits == 5) single_bits<4>(to, group);
+    if constexpr (bits == 3) single_bits<2>(to, group);
   }
   // Codes of 4 bits that lie in the file as in a panel: k and k + 16 in a byte.
   void nibbles(std::int64_t step, const std::uint8_t* both) {
@@ -124,18 +126,18 @@ class Column {
     std::memcpy(to + chunk * nr_ * 4, &unit, sizeof unit);
   }
   template <int shift>
-  void pairs(std::byte* to, int chunk, const std::uint32_t* group) const {
+  void pairs(std::byte* to, int first, int second, const std::uint32_t* group) const {
     for (int h = 0; h < 2; ++h) {
       std::uint32_t out = 0;
       for (int g = 0; g < 4; ++g) out |= ((group[h * 4 + g] >> shift) & 0x03030303) << (2 * g);
-      put(to, chunk + h, out);
+      put(to, h == 0 ? first : second, out);
     }
   }
   template <int shift>
-  void single_bits(std::byte* to, int chunk, const std::uint32_t* group) const {
+  void single_bits(std::byte* to, const std::uint32_t* group) const {
     std::uint32_t out = 0;
     for (int g = 0; g < 8; ++g) out |= ((group[g] >> shift) & 0x01010101) << g;
-    put(to, chunk, out);
+    put(to, 0, out);
   }
 
   std::byte* codes_;
@@ -366,9 +368,10 @@ BlockPiece::BlockPiece(const BlockRows& part, std::int64_t k, int nr, std::int64
       order_(part.order.begin(), part.order.end()),
       k_(k),
       first_(first),
-      panel_bytes_(block_format(part.type).panel_bytes(k / kStep, nr)),
+      code_bytes_(block_format(part.type).code_bytes(k / kStep, nr)),
+      scale_bytes_(block_format(part.type).scale_bytes(k / kStep, nr)),
       nr_(nr),
-      panels_(allocate(static_cast<std::size_t>(count() * panel_bytes_))),
+      panels_(allocate(static_cast<std::size_t>(count() * panel_bytes()))),
       state_(std::make_unique<std::atomic<State>[]>(static_cast<std::size_t>(count()))) {
   rows_.order = {};
 }
@@ -382,13 +385,16 @@ bool BlockPiece::pack(std::int64_t i) const {
   return true;
 }
 
-void BlockPiece::pack_to(std::int64_t i, std::byte* panel) const {
+void BlockPiece::pack_to(std::int64_t i, const BlockPanel& panel) const {
   const BlockInfo& info = info_of(rows_.type);
   const PutBlocks put = put_blocks_of(rows_.type);
   const std::int64_t blocks = k_ / info.elements;
   const auto block_bytes = static_cast<std::ptrdiff_t>(info.bytes);
   const std::int64_t begin = i * nr_, end = std::min(begin + nr_, rows_.rows);
-  if (end < begin + nr_) std::memset(panel, 0, static_cast<std::size_t>(panel_bytes_));
+  if (end < begin + nr_) {
+    std::memset(panel.codes, 0, static_cast<std::size_t>(code_bytes_));
+    std::memset(panel.scales, 0, static_cast<std::size_t>(scale_bytes_));
+  }
   const auto row_of = [&](std::int64_t j) {
     const std::int64_t at = order_.empty() ? j : order_[static_cast<std::size_t>(j)];
     return rows_.blocks.data() + at * blocks * block_bytes;
@@ -410,7 +416,7 @@ void BlockPiece::pack_to(std::int64_t i, std::byte* panel) const {
           __builtin_prefetch(ahead + at);
         }
       }
-      put(Column(panel, format(), k_ / kStep, nr_, j - begin), first, last, rows);
+      put(Column(panel, nr_, j - begin), first, last, rows);
     }
   }
 }

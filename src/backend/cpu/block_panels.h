@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,28 +23,31 @@ class BlockPiece {
   std::int64_t first() const { return first_; }  // column of B
   std::int64_t columns() const { return rows_.rows; }
   std::int64_t count() const { return (rows_.rows + nr_ - 1) / nr_; }  // panels
-  std::int64_t panel_bytes() const { return panel_bytes_; }
+  std::int64_t code_bytes() const { return code_bytes_; }              // of a panel
+  std::int64_t panel_bytes() const { return code_bytes_ + scale_bytes_; }
 
-  // Panel i if it is packed, else null.
-  const std::byte* find(std::int64_t i) const {
-    return state_[static_cast<std::size_t>(i)].load(std::memory_order_acquire) == State::packed
-               ? place(i)
-               : nullptr;
+  // Panel i, to be read, if it is packed.
+  std::optional<BlockPanel> find(std::int64_t i) const {
+    if (state_[static_cast<std::size_t>(i)].load(std::memory_order_acquire) != State::packed) {
+      return std::nullopt;
+    }
+    return place(i);
   }
   // Packs panel i, which is not packed, for good; false if another thread is at it.
   bool pack(std::int64_t i) const;
-  // The same into memory of the caller, panel_bytes() of it.
-  void pack_to(std::int64_t i, std::byte* panel) const;
+  // The same into memory of the caller.
+  void pack_to(std::int64_t i, const BlockPanel& panel) const;
 
  private:
   enum class State : std::uint8_t { in_file, being_packed, packed };
-  std::byte* place(std::int64_t i) const {
-    return static_cast<std::byte*>(panels_->data()) + i * panel_bytes_;
+  BlockPanel place(std::int64_t i) const {
+    auto* begin = static_cast<std::byte*>(panels_->data());
+    return {begin + i * code_bytes_, begin + count() * code_bytes_ + i * scale_bytes_};
   }
 
   BlockRows rows_;
   std::vector<std::int64_t> order_;
-  std::int64_t k_, first_, panel_bytes_;
+  std::int64_t k_, first_, code_bytes_, scale_bytes_;
   int nr_;
   std::shared_ptr<Storage> panels_;
   std::unique_ptr<std::atomic<State>[]> state_;

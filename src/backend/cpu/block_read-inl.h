@@ -32,8 +32,8 @@ HWY_INLINE Unit moved(Unit x) {
 }
 
 template <int g>
-HWY_INLINE Unit nibbles(const std::byte* codes, int v) {
-  return mask_bytes(moved < g < 4 ? 0 : 4, 0 > (load_unit(codes, g % 4, v)), 0x0f);
+HWY_INLINE Unit nibbles(const std::byte* codes, int first, int v) {
+  return mask_bytes(moved < g < 4 ? 0 : 4, 0 > (load_unit(codes, first + g % 4, v)), 0x0f);
 }
 
 // Group g of a step, as bytes.
@@ -54,18 +54,20 @@ HWY_INLINE Unit group(const std::byte* codes, int v) {
     }();
     const hn::Repartition<std::uint8_t, Full> d8;
     const auto table = hn::LoadDup128(d8, kTable.data());
-    return hn::BitCast(Units(), hn::TableLookupBytes(table, hn::BitCast(d8, nibbles<g>(codes, v))));
+    return hn::BitCast(Units(),
+                       hn::TableLookupBytes(table, hn::BitCast(d8, nibbles<g>(codes, 0, v))));
   } else if constexpr (kBits == 4) {
-    return nibbles<g>(codes, v);
+    return nibbles<g>(codes, 0, v);
   } else if constexpr (kBits == 5) {
-    return hn::Or(nibbles<g>(codes, v), mask_bytes(moved<g, 4>(load_unit(codes, 4, v)), 0x10));
+    return hn::Or(nibbles<g>(codes, 1, v), mask_bytes(moved<g, 4>(load_unit(codes, 0, v)), 0x10));
   } else if constexpr (kBits == 6) {
-    return hn::Or(nibbles<g>(codes, v),
-                  mask_bytes(moved<g % 4 * 2, 4>(load_unit(codes, 4 + g / 4, v)), 0x30));
+    return hn::Or(nibbles<g>(codes, 1, v),
+                  mask_bytes(moved<g % 4 * 2, 4>(load_unit(codes, g < 4 ? 0 : 5, v)), 0x30));
   } else {
-    const Unit pairs = mask_bytes(moved<g % 4 * 2, 0>(load_unit(codes, g / 4, v)), 0x03);
+    constexpr int kFirst = kBits == 2 ? 0 : 1;
+    const Unit pairs = mask_bytes(moved<g % 4 * 2, 0>(load_unit(codes, kFirst + g / 4, v)), 0x03);
     if constexpr (kBits == 2) return pairs;
-    return hn::Or(pairs, mask_bytes(moved<g, 2>(load_unit(codes, 2, v)), 0x04));
+    return hn::Or(pairs, mask_bytes(moved<g, 2>(load_unit(codes, 0, v)), 0x04));
   }
 }
 

@@ -39,42 +39,31 @@ HWY_INLINE void dot_groups(Integer (&sums)[MR][kVectors], const std::int8_t* a,
   }
 }
 
-// What a kernel that reads panels as they are stored fetches ahead of itself, into L2 (why not into
-// L1: docs/decisions/quantised.md): codes and scales of a panel side by side, then the panel behind
-// it.
+// What a kernel that reads panels as they are stored fetches ahead of itself: codes into L2, scales
+// into L1. Behind a panel comes the next one's beginning. How far: docs/decisions/quantised.md.
 template <BlockFormat kFormat>
 class PanelAhead {
  public:
-  explicit PanelAhead(const BlockTile& t) : left_(t.steps - kSteps) {
-    // Behind the last panel the same lines again: they cost nothing.
-    next_codes_ = t.ahead ? t.ahead : t.codes;
-    next_scales_ = next_codes_ + (t.scales - t.codes);
-    codes_ = t.codes + kSteps * kCodeBytes;
-    scales_ = t.scales + kSteps * kScaleBytes;
-  }
+  explicit PanelAhead(const BlockTile& t)
+      : codes_(t.codes + t.steps_ahead * kCodeBytes),
+        scales_(t.scales + (t.steps_ahead + 1) * kScaleBytes) {}
 
   // To be called before every step.
   HWY_INLINE void step() {
-    if (left_-- == 0) {
-      codes_ = next_codes_;
-      scales_ = next_scales_;
-    }
 #pragma GCC unroll 16
     for (std::int64_t at = 0; at < kCodeBytes; at += 64) __builtin_prefetch(codes_ + at, 0, 2);
 #pragma GCC unroll 4
-    for (std::int64_t at = 0; at < kScaleBytes; at += 64) __builtin_prefetch(scales_ + at, 0, 2);
+    for (std::int64_t at = 0; at < kScaleBytes; at += 64) __builtin_prefetch(scales_ + at, 0, 3);
     codes_ += kCodeBytes;
     scales_ += kScaleBytes;
   }
 
  private:
-  static constexpr std::int64_t kSteps = kFormat.bits == 8 ? 5 : 10;
   static constexpr std::int64_t kCodeBytes = kFormat.code_bytes(1, kBlockNr);
   static constexpr std::int64_t kScaleBytes =
       kFormat.scale_bytes(kSuperSteps, kBlockNr) / kSuperSteps;
 
-  const std::byte *codes_, *scales_, *next_codes_, *next_scales_;
-  std::int64_t left_;  // steps until the next panel
+  const std::byte *codes_, *scales_;
 };
 
 // What a wide kernel fetches ahead: so many lines before every step, to the end of a panel.
@@ -272,10 +261,10 @@ void multiply_blocks(const BlockTile& t) {
 }
 
 template <BlockFormat kFormat>
-void expand_codes(const std::byte* panel, std::int64_t steps, std::byte* to) {
+void expand_codes(const std::byte* from, std::int64_t steps, std::byte* to) {
   auto* units = reinterpret_cast<std::uint32_t*>(to);
   for (std::int64_t step = 0; step < steps; ++step) {
-    const std::byte* codes = panel + step * kFormat.bits * 4 * kBlockNr;
+    const std::byte* codes = from + kFormat.code_bytes(step, kBlockNr);
     const auto put = [&]<int g>() __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
@@ -295,10 +284,9 @@ void expand_codes(const std::byte* panel, std::int64_t steps, std::byte* to) {
 }
 
 template <BlockFormat kFormat>
-void expand_blocks(const std::byte* panel, std::int64_t steps, std::byte* to) {
-  expand_codes<kFormat>(panel, steps, to);
-  const std::byte* scales = panel + kFormat.code_bytes(steps, kBlockNr);
-  to += widened(kFormat).code_bytes(steps, kBlockNr);
+void expand_blocks(const BlockPanel& panel, std::int64_t steps, const BlockPanel& expanded) {
+  expand_codes<kFormat>(panel.codes, steps, expanded.codes);
+  std::byte* to = expanded.scales;
   const auto put = [&](int v, auto value) __attribute__((always_inline)) {
     hn::Store(hn::BitCast(Units(), value), Units(),
               reinterpret_cast<std::uint32_t*>(to) + v * kLanes<Full>);
@@ -310,7 +298,7 @@ void expand_blocks(const std::byte* panel, std::int64_t steps, std::byte* to) {
   constexpr bool kMin = has_min(kFormat.scales);
   if constexpr (kFormat.rows == RowScale::super) {
     for (std::int64_t super = 0; super < steps / kSuperSteps; ++super) {
-      const SuperScales<kFormat> s(scales, super);
+      const SuperScales<kFormat> s(panel.scales, super);
       put_all([&](int v) { return s.d(v); });
       if constexpr (kMin) put_all([&](int v) { return s.min_d(v); });
       for (int p = 0; p < super_pairs(kFormat); ++p) put_all([&](int v) { return s.scales(p, v); });
@@ -320,7 +308,7 @@ void expand_blocks(const std::byte* panel, std::int64_t steps, std::byte* to) {
     }
   } else {
     for (std::int64_t step = 0; step < steps; ++step) {
-      const auto s = [&](int v) { return scales_of<kFormat.scales>(scales, step, v); };
+      const auto s = [&](int v) { return scales_of<kFormat.scales>(panel.scales, step, v); };
       put_all([&](int v) { return s(v).scale; });
       if constexpr (kMin) put_all([&](int v) { return s(v).min; });
     }
@@ -361,7 +349,7 @@ auto with_block_type(BlockType type, F&& f) -> decltype(f.template operator()<Bl
 }
 
 using Multiply = void (*)(const BlockTile&);
-using Expand = void (*)(const std::byte*, std::int64_t, std::byte*);
+using Expand = void (*)(const BlockPanel&, std::int64_t, const BlockPanel&);
 
 Multiply direct_kernel(BlockType type) {
   return with_block_type(

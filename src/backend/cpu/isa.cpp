@@ -31,17 +31,9 @@ bool has(Isa isa) {
   return isa == Isa::portable;
 }
 
-bool dot_bf16_is_fast() {
-#if defined(__x86_64__)
-  return __builtin_cpu_is("amd");
-#else
-  return false;
-#endif
-}
-
 Isa fastest() {
   Isa best = supported_isas().back();
-  if (best == Isa::avx512bf16 && !dot_bf16_is_fast()) best = Isa::avx512;
+  if (best == Isa::avx512bf16 && !is_amd()) best = Isa::avx512;
   return best;
 }
 
@@ -66,6 +58,14 @@ std::atomic<Isa> chosen;
 std::once_flag chosen_once;
 
 }  // namespace
+
+bool is_amd() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("amd");
+#else
+  return false;
+#endif
+}
 
 Isa isa() {
   std::call_once(chosen_once, [] {

@@ -32,4 +32,7 @@ std::vector<Isa> supported_isas();
 
 std::string_view name_of(Isa isa);
 
+// For choices that no instruction set tells: who made this CPU.
+bool is_amd();
+
 }  // namespace stepstone::cpu
