@@ -67,10 +67,11 @@ bool reads_directly(std::int64_t rows, const BlockKernels& kernels) {
   return rows <= 3 * kernels.tile_rows;
 }
 
-// AMD's cores read ahead best by themselves, and are thrown off by lines asked for long before.
-int steps_ahead(const BlockFormat& format) {
+// Where memory is all that a kernel waits for, AMD's cores read ahead best by themselves and are
+// thrown off by lines asked for long before.
+int steps_ahead(const BlockFormat& format, std::int64_t rows) {
   static const bool amd = is_amd();
-  if (amd) return 1;
+  if (amd && rows <= 3) return 1;
   return format.bits == 8 ? 5 : 10;
 }
 
@@ -135,7 +136,7 @@ class PanelRun {
     tile_.c = sums_;
     tile_.c_row = in_place_ ? x.ldc : nr;
     tile_.steps = steps;
-    tile_.steps_ahead = steps_ahead(format_);
+    tile_.steps_ahead = steps_ahead(format_, rows.end - rows.begin);
     if (!direct && next) {
       const std::int64_t tiles = div_up(rows.end - rows.begin, mr_);
       tile_.ahead = next->codes;

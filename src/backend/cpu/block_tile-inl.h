@@ -46,7 +46,7 @@ class PanelAhead {
  public:
   explicit PanelAhead(const BlockTile& t)
       : codes_(t.codes + t.steps_ahead * kCodeBytes),
-        scales_(t.scales + (t.steps_ahead + 1) * kScaleBytes) {}
+        scales_(t.scales + kScaleSteps * kScaleBytes) {}
 
   // To be called before every step.
   HWY_INLINE void step() {
@@ -59,6 +59,7 @@ class PanelAhead {
   }
 
  private:
+  static constexpr std::int64_t kScaleSteps = 3;
   static constexpr std::int64_t kCodeBytes = kFormat.code_bytes(1, kBlockNr);
   static constexpr std::int64_t kScaleBytes =
       kFormat.scale_bytes(kSuperSteps, kBlockNr) / kSuperSteps;
