@@ -48,6 +48,9 @@ class Tensor {
   std::int64_t rows() const { return cols() == 0 ? 0 : numel() / cols(); }
 
   void* raw() const { return static_cast<std::byte*>(storage_->data()) + offset_; }
+  std::span<const std::byte> raw_bytes() const {
+    return {static_cast<const std::byte*>(raw()), bytes()};
+  }
   // The elements; throws UsageError when T is not the dtype.
   template <typename T>
   T* data() const {

@@ -48,6 +48,9 @@ class MappedFile {
   bool mapped_ = false;
 };
 
+// MappedFile::forget() for bytes of some file that is mapped; nothing for others.
+void forget_mapped(std::span<const std::byte> bytes);
+
 // For main(): a SIGBUS from a mapped file prints the file's name and ends the process with
 // status 1.
 void exit_on_lost_mapping();

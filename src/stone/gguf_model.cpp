@@ -37,20 +37,26 @@ std::int64_t our_row(std::int64_t r, std::int64_t rows, std::int64_t heads) {
   return r - i + (i % 2 == 0 ? i / 2 : d / 2 + i / 2);
 }
 
-// f32 [rows, cols], ours to the file's or back.
-Tensor reordered(const Tensor& t, const GgufPart& part, bool to_file) {
-  if (part.paired_heads == 0 && part.offset == 0) return t;
-  Tensor out = Tensor::empty(t.shape(), DType::f32);
-  const std::int64_t cols = t.numel() / part.rows;
-  const float* from = t.data<float>();
-  float* to = out.data<float>();
-  for (std::int64_t r = 0; r < part.rows; ++r) {
-    const std::int64_t ours = part.paired_heads > 0 ? our_row(r, part.rows, part.paired_heads) : r;
-    const float* source = from + (to_file ? ours : r) * cols;
-    float* target = to + (to_file ? r : ours) * cols;
-    const float shift = to_file ? part.offset : -part.offset;
-    for (std::int64_t j = 0; j < cols; ++j) target[j] = source[j] + shift;
+// For every row that is wanted, ours or the file's, the other's row. Empty: the same order.
+std::vector<std::int64_t> row_order(const GgufPart& part, bool to_file) {
+  std::vector<std::int64_t> order(part.paired_heads > 0 ? static_cast<std::size_t>(part.rows) : 0);
+  for (std::int64_t r = 0; r < std::ssize(order); ++r) {
+    const std::int64_t ours = our_row(r, part.rows, part.paired_heads);
+    to_file ? order[static_cast<std::size_t>(r)] = ours : order[static_cast<std::size_t>(ours)] = r;
   }
+  return order;
+}
+
+// A tensor of ours as the file has it, or back. With an offset: f32.
+Tensor reordered(const Tensor& t, const GgufPart& part, bool to_file) {
+  Tensor out = t;
+  if (part.paired_heads > 0) {
+    const Tensor matrix = t.reshape({part.rows, t.numel() / part.rows});
+    out = gather_rows(matrix, row_order(part, to_file)).reshape(t.shape());
+  }
+  if (part.offset == 0) return out;
+  out = out.clone();
+  for (float& v : out.span<float>()) v += to_file ? part.offset : -part.offset;
   return out;
 }
 
@@ -119,15 +125,16 @@ void check_tensor(const GgufFile& file, const GgufPart& part, const Shape& whole
   }
 }
 
-void load_values(const nn::Parameter& p, std::span<const GgufPart> parts, const GgufFile& file) {
-  std::int64_t begin = 0;
+void load_values(Transformer& model, nn::Parameter& p, std::span<const GgufPart> parts,
+                 const GgufFile& file, Weights weights) {
+  std::vector<Tensor> sources;
   for (const GgufPart& part : parts) {
     Tensor source = file.tensor(part.name);
-    if (source.dtype() != DType::f32) source = source.to(DType::f32);
+    if (part.offset != 0 && source.dtype() != DType::f32) source = source.to(DType::f32);
     require_finite(source, file.file(), part.name);
-    p.var.value().slice(begin, begin + part.rows).copy_from(reordered(source, part, false));
-    begin += part.rows;
+    sources.push_back(reordered(source, part, false));
   }
+  set_values(model, p, sources, weights, DType::f32);
 }
 
 void set_blocks(Transformer& model, nn::Parameter& p, std::span<const GgufPart> parts,
@@ -136,12 +143,7 @@ void set_blocks(Transformer& model, nn::Parameter& p, std::span<const GgufPart> 
   std::vector<std::vector<std::int64_t>> orders(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const GgufPart& part = parts[i];
-    if (part.paired_heads > 0) {
-      orders[i].resize(static_cast<std::size_t>(part.rows));
-      for (std::int64_t r = 0; r < part.rows; ++r) {
-        orders[i][static_cast<std::size_t>(our_row(r, part.rows, part.paired_heads))] = r;
-      }
-    }
+    orders[i] = row_order(part, false);
     rows.push_back({file.info(part.name).type, file.data(part.name), part.rows, orders[i]});
   }
   std::vector<std::function<void()>> forget;
@@ -210,11 +212,11 @@ void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights
     if (blocks) {
       set_blocks(model, p, parts, file);
     } else {
-      p.allocate();
-      load_values(p, parts, file);
+      load_values(model, p, parts, file, weights);
       for (const GgufPart& part : parts) file.forget(part.name);
     }
   }
+  trim_allocator();
   for (const std::string& name : file.names()) {
     if (!known.contains(name)) {
       throw FormatError(file.file(), name, "the model has no such tensor");

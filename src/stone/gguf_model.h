@@ -5,6 +5,7 @@
 #include "io/gguf_writer.h"
 #include "models/transformer/transformer.h"
 #include "quant/mixture.h"
+#include "stone/set_values.h"
 
 namespace stepstone {
 
@@ -21,11 +22,6 @@ struct GgufPart {
 // The tensors that hold `parameter`, whose rows they give one after another. The quantised blocks
 // are GgufFile::data(name); the order of rows is the file's (see paired_heads).
 std::vector<GgufPart> gguf_parts(const TransformerConfig& config, const nn::Parameter& parameter);
-
-enum class Weights : std::uint8_t {
-  f32,        // dequantised: to be trained, converted, or looked at
-  as_stored,  // matrices stay quantised, for inference alone
-};
 
 // Fills `model`, which has the file's config. Throws FormatError for a tensor that is missing, left
 // over or of another shape.

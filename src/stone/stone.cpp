@@ -46,14 +46,13 @@ Shape with_rows(const Shape& shape, std::int64_t rows) {
   return Shape(dims);
 }
 
-// The tensor as it is wanted: f32, rows first, every value a number.
+// The tensor as it is wanted: f32 or bf16, rows first, every value a number.
 Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t rows,
                  const TensorMap& tensors, const std::string& file) {
   const auto it = tensors.find(name);
   if (it == tensors.end()) throw FormatError(file, name, "tensor is missing");
   Tensor source = it->second;
-  if (source.dtype() == DType::bf16) source = source.to(DType::f32);
-  if (source.dtype() != DType::f32) {
+  if (source.dtype() != DType::f32 && source.dtype() != DType::bf16) {
     throw FormatError(file, name, "expected a floating-point tensor");
   }
   const Shape wanted = with_rows(p.shape, rows);
@@ -65,7 +64,8 @@ Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t r
         fmt::format("expected shape {}, got {}", to_string(expected), to_string(source.shape())));
   }
   require_finite(source, file, name);
-  return flip ? transposed(source) : source;
+  if (!flip) return source;
+  return transposed(source.dtype() == DType::f32 ? source : source.to(DType::f32));
 }
 
 void verify_files(const std::filesystem::path& folder, const Json& about) {
@@ -123,7 +123,8 @@ TensorMap to_tensors(const Transformer& model) {
   return tensors;
 }
 
-void load_tensors(Transformer& model, const TensorMap& tensors, const std::string& file) {
+void load_tensors(Transformer& model, const TensorMap& tensors, const std::string& file,
+                  Weights weights, DType compute) {
   std::set<std::string> known;
   for (nn::Parameter& p : model.parameters()) {
     TensorMap sources;
@@ -131,16 +132,14 @@ void load_tensors(Transformer& model, const TensorMap& tensors, const std::strin
       sources[name] = source_of(p, name, rows, tensors, file);
       known.insert(name);
     }
-    p.allocate();
-    std::int64_t begin = 0;
+    std::vector<Tensor> parts;
     for (const nn::Part& part : p.parts) {
-      const Tensor& source = sources.at(part.name);
-      p.var.value()
-          .slice(begin, begin + part.rows)
-          .copy_from(source.slice(part.first, part.first + part.rows));
-      begin += part.rows;
+      parts.push_back(sources.at(part.name).slice(part.first, part.first + part.rows));
     }
+    set_values(model, p, parts, weights, compute);
+    for (const auto& [name, source] : sources) forget_mapped(source.raw_bytes());
   }
+  trim_allocator();
   for (const auto& [name, tensor] : tensors) {
     // Buffers that old exports carry; a tied head is a second copy of the embedding.
     const bool harmless =
@@ -214,12 +213,13 @@ std::string read_chat_template(const std::filesystem::path& folder) {
   return {};
 }
 
-std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& folder) {
+std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& folder,
+                                                 Weights weights, DType compute) {
   const auto path = folder / "config.json";
   auto model = std::make_unique<Transformer>(
       transformer_config_from_json(read_json(path), path.string()), nn::Values::none);
   load_tensors(*model, with_prefix(load_safetensors_folder(folder), model->config()),
-               (folder / "model.safetensors").string());
+               (folder / "model.safetensors").string(), weights, compute);
   return model;
 }
 
@@ -233,7 +233,7 @@ std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path) {
     return model;
   }
   require_model_folder(path);
-  return load_folder_weights(path);
+  return load_folder_weights(path, Weights::f32, DType::f32);
 }
 
 Stone load_stone(const std::filesystem::path& folder, Weights weights) {
@@ -257,7 +257,7 @@ Stone load_stone(const std::filesystem::path& folder, Weights weights) {
       stone.compute = DType::bf16;
     }
   }
-  stone.model = load_folder_weights(folder);
+  stone.model = load_folder_weights(folder, weights, stone.compute);
   stone.tokenizer = Tokenizer::load(folder);
   check_vocabulary(stone);
   stone.end_tokens =

@@ -15,6 +15,7 @@
 #include "io/safetensors.h"
 #include "models/transformer/transformer.h"
 #include "stone/gguf_model.h"
+#include "stone/set_values.h"
 #include "tokenizer/tokenizer.h"
 
 namespace stepstone {
@@ -31,17 +32,19 @@ struct Stone {
   std::shared_ptr<const GgufFile> gguf = nullptr;
 };
 
-// Reads a folder of ours, a Hugging Face folder of a known family, or a GGUF file. Quantised
-// weights are dequantised, or kept for inference. Everything is checked; FormatError names file and
-// field. With stepstone.json, every file must have the recorded hash.
+// Reads a folder of ours, a Hugging Face folder of a known family, or a GGUF file. Everything is
+// checked; FormatError names file and field. With stepstone.json, every file must have the recorded
+// hash.
 Stone load_stone(const std::filesystem::path& path, Weights weights = Weights::f32);
 // The weights alone, of any of these, in f32.
 std::unique_ptr<Transformer> load_weights(const std::filesystem::path& path);
 
 // Tensors under their names in model.safetensors, f32.
 TensorMap to_tensors(const Transformer& model);
-// The reverse: every parameter must be there with its shape, and nothing else.
-void load_tensors(Transformer& model, const TensorMap& tensors, const std::string& file);
+// The reverse: every parameter must be there with its shape, and nothing else. Mapped files need
+// not stay in memory afterwards.
+void load_tensors(Transformer& model, const TensorMap& tensors, const std::string& file,
+                  Weights weights = Weights::f32, DType compute = DType::f32);
 
 struct StoneContent {
   const Transformer* model;

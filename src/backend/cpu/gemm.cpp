@@ -20,6 +20,9 @@ struct PackedAccess {
     return static_cast<const std::byte*>(b.panels_->data());
   }
   static Isa isa(const PackedMatrix& b) { return b.isa_; }
+  static PanelFormat format(const PackedMatrix& b) {
+    return b.halves_ ? PanelFormat::bf16_pairs : PanelFormat::f32;
+  }
   static const BlockPanels* blocks(const PackedMatrix& b) { return b.blocks_.get(); }
 };
 
@@ -44,10 +47,6 @@ MatrixRef at(const MatrixRef& x, std::int64_t i, std::int64_t j) {
   return moved;
 }
 
-PanelFormat packed_format(Compute compute) {
-  return compute == Compute::bf16 ? PanelFormat::bf16_pairs : PanelFormat::f32;
-}
-
 std::int64_t panel_bytes(const GemmKernels& kernels, PanelFormat format, std::int64_t depth) {
   const std::int64_t even = div_up(depth, 2) * 2;  // room for the padding of a last pair, widened
   return even / step_length(format) * kernels.nr * 4;
@@ -55,7 +54,7 @@ std::int64_t panel_bytes(const GemmKernels& kernels, PanelFormat format, std::in
 
 // k per unit of what the kernels multiply: pairs of bf16, or f32, to which pairs are widened.
 std::int64_t multiplied_step(const GemmKernels& kernels, Compute compute) {
-  return compute == Compute::bf16 && kernels.dot_pairs ? 2 : 1;
+  return compute == Compute::bf16 && kernels.multiply_dots ? 2 : 1;
 }
 
 // A product and how it is to be computed; shared by its tasks.
@@ -68,12 +67,12 @@ struct Product {
   std::int64_t block;       // depth of the blocks of k
   GemmPlan plan;
 
-  bool dot() const { return format == PanelFormat::bf16_pairs && kernels.dot_pairs; }
+  bool dot() const { return multiplied_step(kernels, args.compute) == 2; }
   // An even k makes all blocks even, as pairs have to be.
   bool reads_a_in_place() const {
-    if (args.a.transposed) return false;
+    if (args.a.transposed || (format == PanelFormat::bf16_pairs && args.k % 2 == 1)) return false;
     if (args.compute == Compute::f32) return args.a.dtype == DType::f32;
-    return dot() && args.a.dtype == DType::bf16 && args.k % 2 == 0;
+    return dot() && args.a.dtype == DType::bf16;
   }
 };
 
@@ -324,8 +323,9 @@ void run_task(const Product& p, Span rows, Span cols) {
   const GemmArgs& x = p.args;
   const int mr = p.kernels.mr, nr = p.kernels.nr;
   const std::int64_t block = p.block;
-  const auto multiply =
-      p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_pairs : p.kernels.multiply_f32;
+  const auto multiply = p.dot()                               ? p.kernels.multiply_dots
+                        : p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_widened
+                                                              : p.kernels.multiply_f32;
   const SumsOfC sums(p, rows, cols);
   RowsOfA a(p, rows, div_up(cols.size(), nr));
   for (std::int64_t k0 = 0; k0 < x.k; k0 += block) {
@@ -379,14 +379,14 @@ void run_without_k(const GemmArgs& x) {
   }
 }
 
-void run(const GemmArgs& x, const std::byte* packed) {
+// `stored`: the format of `packed`.
+void run(const GemmArgs& x, const std::byte* packed, PanelFormat stored) {
   if (x.m == 0 || x.n == 0) return;
   if (x.k == 0) return run_without_k(x);
   const GemmKernels& kernels = gemm_kernels(isa());
-  const PanelFormat stored = packed_format(x.compute);
-  const bool in_kernel = kernels.dot_pairs || (packed != nullptr && x.m <= kWidenInKernelRows);
-  const PanelFormat format = in_kernel ? stored : PanelFormat::f32;
   const std::int64_t step = multiplied_step(kernels, x.compute);
+  PanelFormat format = step == 2 ? PanelFormat::bf16_pairs : PanelFormat::f32;
+  if (packed != nullptr && x.m <= kWidenInKernelRows) format = stored;
   Product p{x, kernels, packed, format, stored, block_depth(x.k, step), {}};
   GemmShapeInfo info;
   info.m = x.m;
@@ -449,7 +449,8 @@ PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute 
   packed.compute_ = compute;
   packed.isa_ = isa();
   const GemmKernels& kernels = gemm_kernels(packed.isa_);
-  const PanelFormat format = packed_format(compute);
+  packed.halves_ = compute == Compute::bf16 || b.dtype == DType::bf16;
+  const PanelFormat format = PackedAccess::format(packed);
   const std::int64_t block = block_depth(k, multiplied_step(kernels, compute));
   const std::int64_t panels = div_up(n, kernels.nr);
   // Only the last block can have odd depth.
@@ -494,7 +495,7 @@ void gemm(const GemmArgs& args) {
   require<UsageError>(args.compute != Compute::int8, "gemm: int8 needs a packed B");
   check(args);
   check_matrix("b", args.b, args.k, args.n);
-  run(args, nullptr);
+  run(args, nullptr, PanelFormat::f32);
 }
 
 void gemm(const GemmArgs& args, const PackedMatrix& b) {
@@ -507,7 +508,7 @@ void gemm(const GemmArgs& args, const PackedMatrix& b) {
   require<UsageError>(PackedAccess::isa(b) == isa(),
                       "gemm: B was packed for {}, the instruction set in use is {}",
                       name_of(PackedAccess::isa(b)), name_of(isa()));
-  run(args, PackedAccess::panels(b));
+  run(args, PackedAccess::panels(b), PackedAccess::format(b));
 }
 
 }  // namespace stepstone::cpu

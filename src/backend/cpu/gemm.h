@@ -20,9 +20,10 @@
 
 namespace stepstone::cpu {
 
-// f32: as stored. bf16: both inputs rounded to bf16 (nearest even) on packing; sums in f32.
-// int8: B is quantised in blocks (pack_blocks), A is rounded to int8 as its types ask (RowScale,
-// block_format.h); products under one scale of B are summed in integers, those sums in f32 along k.
+// f32: the inputs as they are. bf16: both inputs rounded to bf16 (nearest even) on packing; sums in
+// f32. int8: B is quantised in blocks (pack_blocks), A is rounded to int8 as its types ask
+// (RowScale, block_format.h); products under one scale of B are summed in integers, those sums in
+// f32 along k.
 enum class Compute : std::uint8_t { f32, bf16, int8 };
 
 // A matrix of f32 or bf16 elements. Element (i, j) is data[i·ld + j], or data[j·ld + i] if
@@ -85,11 +86,13 @@ class PackedMatrix {
   Compute compute_ = Compute::f32;
   std::size_t bytes_ = 0;
   Isa isa_ = Isa::portable;
+  bool halves_ = false;  // the panels hold bf16
   std::shared_ptr<Storage> panels_;
   std::shared_ptr<const BlockPanels> blocks_;  // compute int8
 };
 
-// Throws UsageError for a shape, stride, type or null pointer that cannot be meant.
+// A B of bf16 stays bf16, whatever the compute type. Throws UsageError for a shape, stride, type or
+// null pointer that cannot be meant.
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
 // B of compute type int8: the parts' rows become columns, one part after another. k is a multiple
 // of every part's block. The blocks are copied; or, with an owner, the first product reads them

@@ -5,14 +5,9 @@
 
 namespace stepstone::cpu {
 
-constinit const GemmKernels kGemmAvx512 = {kMr,
-                                           kNr,
-                                           false,
-                                           multiply<F32Step>,
-                                           multiply<WidenPairsStep>,
-                                           pack_panels,
-                                           expand_pairs<kNr>,
-                                           round_row};
+constinit const GemmKernels kGemmAvx512 = {
+    kMr,     kNr,         multiply<F32Step>, multiply<WidenPairsStep>,
+    nullptr, pack_panels, expand_pairs<kNr>, round_row};
 
 }  // namespace stepstone::cpu
 #endif

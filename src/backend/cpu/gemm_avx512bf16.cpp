@@ -34,9 +34,14 @@ struct DotPairsStep {
 
 }  // namespace
 
-constinit const GemmKernels kGemmAvx512Bf16 = {
-    kMr,      kNr, true, multiply<F32Step>, multiply<DotPairsStep>, pack_panels, expand_pairs<kNr>,
-    round_row};
+constinit const GemmKernels kGemmAvx512Bf16 = {kMr,
+                                               kNr,
+                                               multiply<F32Step>,
+                                               multiply<WidenPairsStep>,
+                                               multiply<DotPairsStep>,
+                                               pack_panels,
+                                               expand_pairs<kNr>,
+                                               round_row};
 
 }  // namespace stepstone::cpu
 #endif

@@ -4,13 +4,8 @@
 
 namespace stepstone::cpu {
 
-constinit const GemmKernels kGemmBaseline = {kMr,
-                                             kNr,
-                                             false,
-                                             multiply<F32Step>,
-                                             multiply<WidenPairsStep>,
-                                             pack_panels,
-                                             expand_pairs<kNr>,
-                                             round_row};
+constinit const GemmKernels kGemmBaseline = {
+    kMr,     kNr,         multiply<F32Step>, multiply<WidenPairsStep>,
+    nullptr, pack_panels, expand_pairs<kNr>, round_row};
 
 }  // namespace stepstone::cpu

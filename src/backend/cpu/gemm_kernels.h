@@ -67,11 +67,11 @@ struct PackPanels {
 
 struct GemmKernels {
   int mr, nr;
-  // Whether bf16_pairs are multiplied by pairs of bf16 of A (vdpbf16ps). If not, the kernel widens
-  // them and multiplies by f32 A, two units of A per step.
-  bool dot_pairs;
   void (*multiply_f32)(const Tile&);
-  void (*multiply_pairs)(const Tile&);
+  // bf16_pairs, widened to f32 and multiplied by f32 A, two units of A per step.
+  void (*multiply_widened)(const Tile&);
+  // bf16_pairs by pairs of bf16 of A (vdpbf16ps); null where there is no such instruction.
+  void (*multiply_dots)(const Tile&);
   void (*pack_panels)(const PackPanels&);
   // bf16_pairs panels to f32 panels, `units` 32-bit units in groups of nr.
   void (*expand_pairs)(const std::byte* from, std::int64_t steps, std::byte* to);

@@ -328,23 +328,43 @@ std::size_t Transformer::packed_bytes() const {
   return bytes;
 }
 
+bool Transformer::multiplies(const Parameter& p) const {
+  return &p == embedding_ || &p == head_ || std::ranges::any_of(blocks_, [&](const Block& b) {
+    return &p == b.qkv.weight() || &p == b.attention_output.weight() || &p == b.up.weight() ||
+           &p == b.down.weight();
+  });
+}
+
+void Transformer::set_matrix(Parameter& matrix, const Tensor& values, DType compute) {
+  require<UsageError>(values.shape() == matrix.shape, "transformer: {}: {} values for {}",
+                      matrix.name, to_string(values.shape()), to_string(matrix.shape));
+  const bool embeds = &matrix == embedding_;
+  matrix.var = {};
+  if (embeds && values.dtype() == DType::bf16) {
+    embedding_blocks_ = {BlockType::bf16, values.raw_bytes(), values.rows(), values.cols(),
+                         std::make_shared<const Tensor>(values)};
+  } else if (embeds) {
+    matrix.var = Var(values);
+  }
+  if (!embeds || !head_) set_packed(matrix, nn::packed_weight(values, compute));
+}
+
 void Transformer::set_blocks(Parameter& matrix, std::span<const cpu::BlockRows> parts,
                              cpu::BlockSource source) {
   const std::int64_t k = matrix.shape.dim(1);
-  const bool embeds = &matrix == embedding_;
-  if (embeds) {
+  matrix.var = {};
+  if (&matrix == embedding_) {
     require<UsageError>(parts.size() == 1, "transformer: an embedding of {} parts", parts.size());
     embedding_blocks_ = {parts[0].type, parts[0].blocks, matrix.shape.dim(0), k, source.owner};
+    if (head_) return;
   }
-  if (embeds && head_) {
-    matrix.var = {};
-    return;
-  }
-  cpu::PackedMatrix packed = cpu::pack_blocks(parts, k, std::move(source));
-  require<UsageError>(packed.n() == matrix.shape.dim(0), "transformer: {} rows of blocks for {}",
-                      packed.n(), to_string(matrix.shape));
-  matrix.var = {};
-  if (embeds || &matrix == head_) {
+  set_packed(matrix, cpu::pack_blocks(parts, k, std::move(source)));
+}
+
+void Transformer::set_packed(const Parameter& matrix, cpu::PackedMatrix packed) {
+  require<UsageError>(packed.n() == matrix.shape.dim(0), "transformer: {} rows for {}", packed.n(),
+                      to_string(matrix.shape));
+  if (&matrix == embedding_ || &matrix == head_) {
     packed_head_ = std::move(packed);
     return;
   }

@@ -76,6 +76,11 @@ class Transformer {
   void pack(DType compute);
   // Of all that is packed: what a step reads.
   std::size_t packed_bytes() const;
+  // For inference: a matrix that products read or the embedding is, packed in `compute` while
+  // others are still to come. Values of bf16 are kept as such; the results keep the bits of f32.
+  void set_matrix(nn::Parameter& matrix, const Tensor& values, DType compute);
+  // Whether set_matrix() takes it.
+  bool multiplies(const nn::Parameter& parameter) const;
   // For inference: the values of a matrix of the model, in the quantised blocks of a file. The
   // embedding goes on reading them; products pack them as they come (cpu::pack_blocks). Its f32
   // values are dropped.
@@ -95,6 +100,7 @@ class Transformer {
     ops::AttentionConfig attention;
   };
   Block make_block(std::int64_t layer, const TensorNames& names);
+  void set_packed(const nn::Parameter& matrix, cpu::PackedMatrix packed);
   // histories[s]: what precedes segment s; empty: nothing does.
   Var embed(Graph& graph, const TokenBatch& batch,
             std::span<const std::span<const std::int32_t>> histories) const;
