@@ -112,6 +112,45 @@ TEST_P(GgufModel, QuantisedWeightsServeAsTheyAre) {
   }
 }
 
+// Halves stay halves, and every bit is that of their f32 values, in either compute type.
+TEST_P(GgufModel, HalvesServeAsTheyAre) {
+  TensorMap halves = to_tensors(*model_);
+  for (auto& [name, tensor] : halves) tensor = tensor.to(DType::bf16);
+  const GgufFile file = GgufFile::open(write("BF16"));
+  Graph f32, bf16({.compute = DType::bf16});
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    Graph& graph = compute == DType::f32 ? f32 : bf16;
+    for (const bool gguf : {false, true}) {
+      if (gguf && compute == DType::bf16) continue;
+      Transformer kept(model_->config(), nn::Values::none), plain(model_->config());
+      if (gguf) {
+        load_gguf_tensors(kept, file, Weights::as_stored);
+        load_gguf_tensors(plain, file);
+      } else {
+        load_tensors(kept, halves, "m", Weights::as_stored, compute);
+        load_tensors(plain, halves, "m");
+      }
+      const auto left = std::ranges::count_if(kept.parameters(), [](const nn::Parameter& p) {
+        return p.var.defined() && p.shape.rank() == 2;
+      });
+      EXPECT_LE(left, 1) << "matrices in f32, beyond learned positions";
+      plain.pack(compute);
+      kept.pack(compute);
+      std::vector<std::int32_t> tokens;
+      for (std::int32_t i = 0; i < 24; ++i) tokens.push_back(i * 31 % 97);
+      for (const std::size_t count : {1, 24}) {  // widened in the kernel, and before it
+        KvCache a(kept.config(), 24, compute), b(plain.config(), 24, compute);
+        const auto some = std::span(tokens).first(count);
+        const Tensor x = kept.hidden(graph, some, a).value();
+        const Tensor y = plain.hidden(graph, some, b).value();
+        ASSERT_EQ(0, std::memcmp(x.raw(), y.raw(), x.bytes())) << count;
+        const Tensor got = kept.logits(graph, x), expected = plain.logits(graph, y);
+        ASSERT_EQ(0, std::memcmp(got.raw(), expected.raw(), got.bytes())) << count;
+      }
+    }
+  }
+}
+
 // Only Mistral's window has no place in the file.
 TEST_P(GgufModel, SaysWhatIsLost) {
   TransformerConfig config = model_->config();
