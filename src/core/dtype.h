@@ -8,7 +8,8 @@
 
 namespace stepstone {
 
-enum class DType : std::uint8_t { f32, bf16, i32, i64, u8 };
+// f16: weights as a file has them, and nothing else.
+enum class DType : std::uint8_t { f32, bf16, f16, i32, i64, u8 };
 
 // bfloat16: the upper half of a float32. Conversion from float rounds to nearest even and keeps
 // NaN a (quiet) NaN.
@@ -28,12 +29,21 @@ struct bf16 {
 };
 static_assert(sizeof(bf16) == 2);
 
+// IEEE binary16.
+struct f16 {
+  std::uint16_t bits;
+
+  explicit operator float() const { return static_cast<float>(std::bit_cast<_Float16>(bits)); }
+};
+static_assert(sizeof(f16) == 2);
+
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
     case DType::i32:
       return 4;
     case DType::bf16:
+    case DType::f16:
       return 2;
     case DType::i64:
       return 8;
@@ -49,6 +59,8 @@ constexpr std::string_view name_of(DType dtype) {
       return "f32";
     case DType::bf16:
       return "bf16";
+    case DType::f16:
+      return "f16";
     case DType::i32:
       return "i32";
     case DType::i64:
@@ -69,6 +81,8 @@ template <>
 inline constexpr DType dtype_of<float> = DType::f32;
 template <>
 inline constexpr DType dtype_of<bf16> = DType::bf16;
+template <>
+inline constexpr DType dtype_of<f16> = DType::f16;
 template <>
 inline constexpr DType dtype_of<std::int32_t> = DType::i32;
 template <>

@@ -77,6 +77,8 @@ Tensor Tensor::to(DType dtype) const {
     convert(data<float>(), t.data<bf16>(), numel());
   } else if (dtype_ == DType::bf16 && dtype == DType::f32) {
     convert(data<bf16>(), t.data<float>(), numel());
+  } else if (dtype_ == DType::f16 && dtype == DType::f32) {
+    convert(data<f16>(), t.data<float>(), numel());
   } else {
     throw UsageError(
         fmt::format("tensor: no conversion from {} to {}", name_of(dtype_), name_of(dtype)));

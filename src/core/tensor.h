@@ -69,7 +69,7 @@ class Tensor {
   Tensor slice(std::int64_t begin, std::int64_t end) const;
 
   Tensor clone() const;
-  // A copy in another dtype (f32 <-> bf16, or the same).
+  // A copy in another dtype (f32 <-> bf16, f16 -> f32, or the same).
   Tensor to(DType dtype) const;
   void zero() const { std::memset(raw(), 0, bytes()); }
   void copy_from(const Tensor& other) const;  // same shape and dtype

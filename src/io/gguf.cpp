@@ -347,8 +347,9 @@ Tensor GgufFile::tensor(std::string_view name) const {
   if (aligned && entry.type == BlockType::f32) {
     return Tensor::external(bytes.data(), entry.shape, DType::f32, file_);
   }
-  if (aligned && entry.type == BlockType::bf16) {
-    return Tensor::external(bytes.data(), entry.shape, DType::bf16, file_);
+  if (aligned && (entry.type == BlockType::bf16 || entry.type == BlockType::f16)) {
+    const DType half = entry.type == BlockType::bf16 ? DType::bf16 : DType::f16;
+    return Tensor::external(bytes.data(), entry.shape, half, file_);
   }
   if (!info_of(entry.type).weights) {
     throw FormatError(name_, fmt::format("{}.type", name),

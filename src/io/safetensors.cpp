@@ -26,7 +26,7 @@ struct KnownDType {
 constexpr std::array<KnownDType, 15> kDTypes{{
     {"F32", 4, DType::f32},
     {"BF16", 2, DType::bf16},
-    {"F16", 2, DType::f32},
+    {"F16", 2, DType::f16},
     {"I32", 4, DType::i32},
     {"I64", 8, DType::i64},
     {"U8", 1, DType::u8},
@@ -48,8 +48,7 @@ const KnownDType* find_dtype(std::string_view name) {
 }
 
 std::string_view safetensors_name(DType dtype) {
-  return std::find_if(kDTypes.begin(), kDTypes.end(),
-                      [&](auto& d) { return d.loads_as == dtype && d.name != "F16"; })
+  return std::find_if(kDTypes.begin(), kDTypes.end(), [&](auto& d) { return d.loads_as == dtype; })
       ->name;
 }
 
@@ -166,17 +165,6 @@ std::string_view read_header(ByteReader& reader, std::span<const std::byte> byte
   return header;
 }
 
-Tensor f16_to_f32(const std::byte* data, const Shape& shape) {
-  Tensor result = Tensor::empty(shape, DType::f32);
-  float* out = result.data<float>();
-  for (std::int64_t i = 0; i < shape.numel(); ++i) {
-    _Float16 half;
-    std::memcpy(&half, data + 2 * i, sizeof half);
-    out[i] = static_cast<float>(half);
-  }
-  return result;
-}
-
 }  // namespace
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
@@ -228,7 +216,6 @@ Tensor SafetensorsFile::tensor(std::string_view name) const {
   }
   file_->check_unchanged();
   const std::byte* data = file_->bytes().data() + entry.begin;
-  if (entry.dtype == "F16") return f16_to_f32(data, entry.shape);
   if (reinterpret_cast<std::uintptr_t>(data) % dtype.size == 0) {
     return Tensor::external(data, entry.shape, *dtype.loads_as, file_);
   }

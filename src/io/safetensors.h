@@ -42,8 +42,8 @@ class SafetensorsFile {
   const Info& info(std::string_view name) const;
   const SafetensorsMetadata& metadata() const { return metadata_; }
 
-  // F32, BF16, I32, I64, U8 and BOOL (as u8) without a copy when the data is aligned: such tensors
-  // share memory with each other and keep the file open. F16 becomes f32. Other dtypes are a
+  // F32, BF16, F16, I32, I64, U8 and BOOL (as u8), without a copy when the data is aligned: such
+  // tensors share memory with each other and keep the file open. Other dtypes are a
   // FormatError(field "NAME.dtype").
   Tensor tensor(std::string_view name) const;
 
@@ -55,8 +55,8 @@ class SafetensorsFile {
   SafetensorsMetadata metadata_;
 };
 
-// Writes f32, bf16, i32, i64 and u8 tensors; atomically (io/atomic_file.h). The data begins at a
-// multiple of 64 bytes, larger element types first, so that every tensor is aligned when mapped.
+// Writes f32, bf16, f16, i32, i64 and u8 tensors; atomically (io/atomic_file.h). The data begins at
+// a multiple of 64 bytes, larger element types first, so that every tensor is aligned when mapped.
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const SafetensorsMetadata& metadata = {{"format", "pt"}});
 

@@ -16,6 +16,9 @@ Var Linear::operator()(Graph& graph, const Var& x) const {
 }
 
 cpu::PackedMatrix packed_weight(const Tensor& w, DType compute) {
+  if (compute == DType::bf16 && w.dtype() == DType::f16) {
+    return packed_weight(w.to(DType::f32), compute);
+  }
   return cpu::pack_b({w.raw(), w.dtype(), w.cols(), true}, w.cols(), w.rows(),
                      compute == DType::bf16 ? cpu::Compute::bf16 : cpu::Compute::f32);
 }

@@ -36,7 +36,7 @@ std::string place_of(std::int64_t index, const Shape& shape) {
 }  // namespace
 
 void require_finite(const Tensor& weights, const std::string& file, const std::string& name) {
-  dispatch(weights, [&](const auto* data) {
+  const auto check = [&](const auto* data) {
     const std::span values(data, static_cast<std::size_t>(weights.numel()));
     std::atomic<bool> good = true;
     parallel_for(weights.numel(), kPiece, [&](std::int64_t begin, std::int64_t end) {
@@ -52,7 +52,8 @@ void require_finite(const Tensor& weights, const std::string& file, const std::s
         file, name,
         fmt::format("the value at {} is {}: the weights are damaged",
                     place_of(found - values.begin(), weights.shape()), static_cast<float>(*found)));
-  });
+  };
+  weights.dtype() == DType::f16 ? check(weights.data<f16>()) : dispatch(weights, check);
 }
 
 }  // namespace stepstone

@@ -6,7 +6,7 @@
 
 namespace stepstone {
 
-// Throws FormatError(file, name) with the place of the first value of an f32 or bf16 tensor that is
+// Throws FormatError(file, name) with the place of the first value of an f32, bf16 or f16 tensor that is
 // NaN or infinite.
 void require_finite(const Tensor& weights, const std::string& file, const std::string& name);
 

@@ -46,13 +46,14 @@ Shape with_rows(const Shape& shape, std::int64_t rows) {
   return Shape(dims);
 }
 
-// The tensor as it is wanted: f32 or bf16, rows first, every value a number.
+// The tensor as it is wanted: f32, bf16 or f16, rows first, every value a number.
 Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t rows,
                  const TensorMap& tensors, const std::string& file) {
   const auto it = tensors.find(name);
   if (it == tensors.end()) throw FormatError(file, name, "tensor is missing");
   Tensor source = it->second;
-  if (source.dtype() != DType::f32 && source.dtype() != DType::bf16) {
+  if (source.dtype() != DType::f32 && source.dtype() != DType::bf16 &&
+      source.dtype() != DType::f16) {
     throw FormatError(file, name, "expected a floating-point tensor");
   }
   const Shape wanted = with_rows(p.shape, rows);

@@ -116,14 +116,14 @@ TEST_P(GgufModel, QuantisedWeightsServeAsTheyAre) {
 TEST_P(GgufModel, HalvesServeAsTheyAre) {
   TensorMap halves = to_tensors(*model_);
   for (auto& [name, tensor] : halves) tensor = tensor.to(DType::bf16);
-  const GgufFile file = GgufFile::open(write("BF16"));
   Graph f32, bf16({.compute = DType::bf16});
   for (const DType compute : {DType::f32, DType::bf16}) {
     Graph& graph = compute == DType::f32 ? f32 : bf16;
-    for (const bool gguf : {false, true}) {
-      if (gguf && compute == DType::bf16) continue;
+    for (const char* gguf : {"", "BF16", "F16"}) {
+      if (*gguf && compute == DType::bf16) continue;
       Transformer kept(model_->config(), nn::Values::none), plain(model_->config());
-      if (gguf) {
+      if (*gguf) {
+        const GgufFile file = GgufFile::open(write(gguf));
         load_gguf_tensors(kept, file, Weights::as_stored);
         load_gguf_tensors(plain, file);
       } else {

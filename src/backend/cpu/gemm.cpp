@@ -21,7 +21,9 @@ struct PackedAccess {
   }
   static Isa isa(const PackedMatrix& b) { return b.isa_; }
   static PanelFormat format(const PackedMatrix& b) {
-    return b.halves_ ? PanelFormat::bf16_pairs : PanelFormat::f32;
+    return b.stored_ == DType::bf16  ? PanelFormat::bf16_pairs
+           : b.stored_ == DType::f16 ? PanelFormat::f16_pairs
+                                     : PanelFormat::f32;
   }
   static const BlockPanels* blocks(const PackedMatrix& b) { return b.blocks_.get(); }
 };
@@ -70,7 +72,7 @@ struct Product {
   bool dot() const { return multiplied_step(kernels, args.compute) == 2; }
   // An even k makes all blocks even, as pairs have to be.
   bool reads_a_in_place() const {
-    if (args.a.transposed || (format == PanelFormat::bf16_pairs && args.k % 2 == 1)) return false;
+    if (args.a.transposed || (step_length(format) == 2 && args.k % 2 == 1)) return false;
     if (args.compute == Compute::f32) return args.a.dtype == DType::f32;
     return dot() && args.a.dtype == DType::bf16;
   }
@@ -260,9 +262,11 @@ const std::byte* panels_of_b(const Product& p, std::int64_t k0, std::int64_t dep
   const std::int64_t count = div_up(col_end - col, nr);
   std::byte* space = workspaces().b.reserve(count * bytes);
   if (stored != nullptr) {
+    const auto expand =
+        p.stored == PanelFormat::f16_pairs ? p.kernels.expand_f16 : p.kernels.expand_bf16;
     const std::int64_t stored_bytes = panel_bytes(p.kernels, p.stored, depth);
     for (std::int64_t i = 0; i < count; ++i) {
-      p.kernels.expand_pairs(stored + i * stored_bytes, div_up(depth, 2), space + i * bytes);
+      expand(stored + i * stored_bytes, div_up(depth, 2), space + i * bytes);
     }
     return space;
   }
@@ -324,7 +328,8 @@ void run_task(const Product& p, Span rows, Span cols) {
   const int mr = p.kernels.mr, nr = p.kernels.nr;
   const std::int64_t block = p.block;
   const auto multiply = p.dot()                               ? p.kernels.multiply_dots
-                        : p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_widened
+                        : p.format == PanelFormat::bf16_pairs ? p.kernels.multiply_bf16
+                        : p.format == PanelFormat::f16_pairs  ? p.kernels.multiply_f16
                                                               : p.kernels.multiply_f32;
   const SumsOfC sums(p, rows, cols);
   RowsOfA a(p, rows, div_up(cols.size(), nr));
@@ -442,14 +447,20 @@ const GemmKernels& gemm_kernels(Isa isa) {
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute) {
   require<UsageError>(k >= 0 && n >= 0, "pack_b: negative size {}x{}", k, n);
   require<UsageError>(compute != Compute::int8, "pack_b: int8 takes blocks, see pack_blocks()");
-  check_matrix("b", b, k, n);
+  // Packing moves halves and does not ask what they mean.
+  MatrixRef from = b;
+  if (b.dtype == DType::f16) {
+    require<UsageError>(compute == Compute::f32, "pack_b: a B of f16 is for products in f32");
+    from.dtype = DType::bf16;
+  }
+  check_matrix("b", from, k, n);
   PackedMatrix packed;
   packed.k_ = k;
   packed.n_ = n;
   packed.compute_ = compute;
   packed.isa_ = isa();
   const GemmKernels& kernels = gemm_kernels(packed.isa_);
-  packed.halves_ = compute == Compute::bf16 || b.dtype == DType::bf16;
+  packed.stored_ = compute == Compute::bf16 ? DType::bf16 : b.dtype;
   const PanelFormat format = PackedAccess::format(packed);
   const std::int64_t block = block_depth(k, multiplied_step(kernels, compute));
   const std::int64_t panels = div_up(n, kernels.nr);
@@ -460,11 +471,11 @@ PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute 
   parallel_for(k == 0 ? 0 : panels, 1, [&](std::int64_t begin, std::int64_t) {
     for (std::int64_t k0 = 0; k0 < k; k0 += block) {
       PackPanels pack;
-      pack.from = at(b, k0, begin * kernels.nr);
+      pack.from = at(from, k0, begin * kernels.nr);
       pack.depth = std::min(block, k - k0);
       pack.cols = std::min<std::int64_t>(kernels.nr, n - begin * kernels.nr);
       pack.width = kernels.nr;
-      pack.format = format;
+      pack.format = format == PanelFormat::f32 ? format : PanelFormat::bf16_pairs;
       pack.round = compute == Compute::bf16;
       pack.to = data + k0 / step_length(format) * panels * kernels.nr * 4 +
                 begin * panel_bytes(kernels, format, pack.depth);

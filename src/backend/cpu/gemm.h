@@ -86,12 +86,13 @@ class PackedMatrix {
   Compute compute_ = Compute::f32;
   std::size_t bytes_ = 0;
   Isa isa_ = Isa::portable;
-  bool halves_ = false;  // the panels hold bf16
+  DType stored_ = DType::f32;  // of the panels: f32, bf16, f16
   std::shared_ptr<Storage> panels_;
   std::shared_ptr<const BlockPanels> blocks_;  // compute int8
 };
 
-// A B of bf16 stays bf16, whatever the compute type. Throws UsageError for a shape, stride, type or
+// A B of bf16 stays bf16, whatever the compute type. One of f16, with finite values and for f32
+// alone, stays f16. Throws UsageError for a shape, stride, type or
 // null pointer that cannot be meant.
 PackedMatrix pack_b(const MatrixRef& b, std::int64_t k, std::int64_t n, Compute compute);
 // B of compute type int8: the parts' rows become columns, one part after another. k is a multiple

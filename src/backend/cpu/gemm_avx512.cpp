@@ -5,9 +5,16 @@
 
 namespace stepstone::cpu {
 
-constinit const GemmKernels kGemmAvx512 = {
-    kMr,     kNr,         multiply<F32Step>, multiply<WidenPairsStep>,
-    nullptr, pack_panels, expand_pairs<kNr>, round_row};
+constinit const GemmKernels kGemmAvx512 = {kMr,
+                                           kNr,
+                                           multiply<F32Step>,
+                                           multiply<WidenPairsStep<bf16>>,
+                                           multiply<WidenPairsStep<f16>>,
+                                           nullptr,
+                                           pack_panels,
+                                           expand_pairs<bf16, kNr>,
+                                           expand_pairs<f16, kNr>,
+                                           round_row};
 
 }  // namespace stepstone::cpu
 #endif

@@ -37,10 +37,12 @@ struct DotPairsStep {
 constinit const GemmKernels kGemmAvx512Bf16 = {kMr,
                                                kNr,
                                                multiply<F32Step>,
-                                               multiply<WidenPairsStep>,
+                                               multiply<WidenPairsStep<bf16>>,
+                                               multiply<WidenPairsStep<f16>>,
                                                multiply<DotPairsStep>,
                                                pack_panels,
-                                               expand_pairs<kNr>,
+                                               expand_pairs<bf16, kNr>,
+                                               expand_pairs<f16, kNr>,
                                                round_row};
 
 }  // namespace stepstone::cpu

@@ -14,10 +14,11 @@ namespace stepstone::cpu {
 enum class PanelFormat : std::uint8_t {
   f32,         // a step is one k
   bf16_pairs,  // a step is two: k in the lower half of the unit, k + 1 in the upper
+  f16_pairs,   // likewise
 };
 
 constexpr std::int64_t step_length(PanelFormat format) {
-  return format == PanelFormat::bf16_pairs ? 2 : 1;
+  return format == PanelFormat::f32 ? 1 : 2;
 }
 
 // The most rows of a tile and columns of a panel over all instruction sets.
@@ -68,13 +69,15 @@ struct PackPanels {
 struct GemmKernels {
   int mr, nr;
   void (*multiply_f32)(const Tile&);
-  // bf16_pairs, widened to f32 and multiplied by f32 A, two units of A per step.
-  void (*multiply_widened)(const Tile&);
+  // Pairs, widened to f32 and multiplied by f32 A, two units of A per step.
+  void (*multiply_bf16)(const Tile&);
+  void (*multiply_f16)(const Tile&);
   // bf16_pairs by pairs of bf16 of A (vdpbf16ps); null where there is no such instruction.
   void (*multiply_dots)(const Tile&);
-  void (*pack_panels)(const PackPanels&);
-  // bf16_pairs panels to f32 panels, `units` 32-bit units in groups of nr.
-  void (*expand_pairs)(const std::byte* from, std::int64_t steps, std::byte* to);
+  void (*pack_panels)(const PackPanels&);  // of f16: as if they were bf16
+  // Panels of pairs to f32 panels.
+  void (*expand_bf16)(const std::byte* from, std::int64_t steps, std::byte* to);
+  void (*expand_f16)(const std::byte* from, std::int64_t steps, std::byte* to);
   // A row of `count` elements, rounded to bf16, as f32 or bf16.
   void (*round_row)(const void* from, DType from_dtype, std::int64_t count, void* to,
                     DType to_dtype);

@@ -192,8 +192,8 @@ std::int64_t pack_transposed(D d, const PackPanels& p, std::int64_t full_cols) {
         if (p.format == PanelFormat::bf16_pairs) {
           hn::Store(pairs, du, reinterpret_cast<std::uint32_t*>(to));
         } else {
-          hn::Store(lower_of(d, pairs), d, to);
-          hn::Store(upper_of(d, pairs), d, to + p.width);
+          hn::Store(lower_of<bf16>(d, pairs), d, to);
+          hn::Store(upper_of<bf16>(d, pairs), d, to + p.width);
         }
       }
     }
@@ -219,7 +219,7 @@ void pack_panels(const PackPanels& p) {
   }
 }
 
-template <int kNr>
+template <typename T, int kNr>
 void expand_pairs(const std::byte* from, std::int64_t steps, std::byte* to) {
   const Full d;
   const U32<Full> du;
@@ -228,8 +228,8 @@ void expand_pairs(const std::byte* from, std::int64_t steps, std::byte* to) {
   for (std::int64_t s = 0; s < steps; ++s, pairs += kNr, out += 2 * kNr) {
     for (int j = 0; j < kNr; j += kLanes<Full>) {
       const auto v = hn::Load(du, pairs + j);
-      hn::Store(lower_of(d, v), d, out + j);
-      hn::Store(upper_of(d, v), d, out + kNr + j);
+      hn::Store(lower_of<T>(d, v), d, out + j);
+      hn::Store(upper_of<T>(d, v), d, out + kNr + j);
     }
   }
 }

@@ -60,6 +60,7 @@ struct F32Step {
   static constexpr int kUnits = 1;  // of A per step
 };
 
+template <typename T>
 struct WidenPairsStep {
   template <int MR, int NV>
   HWY_INLINE static void run(Sums<MR, NV>& sums, const std::byte* const* a, std::ptrdiff_t at,
@@ -73,7 +74,7 @@ struct WidenPairsStep {
       for (int v = 0; v < NV; ++v) {
         const auto pairs =
             hn::Load(du, reinterpret_cast<const std::uint32_t*>(b) + v * kLanes<Full>);
-        columns[v] = half == 0 ? lower_of(d, pairs) : upper_of(d, pairs);
+        columns[v] = half == 0 ? lower_of<T>(d, pairs) : upper_of<T>(d, pairs);
       }
 #pragma GCC unroll 8
       for (int i = 0; i < MR; ++i) {

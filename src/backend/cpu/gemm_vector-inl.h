@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/dtype.h"
 
@@ -71,15 +72,26 @@ void store_bf16(D, V value, void* to) {
   hn::StoreU(hn::DemoteTo(d16, bits), d16, static_cast<std::uint16_t*>(to));
 }
 
-// Pairs to the f32 of their lower and upper halves, and back from rounded values.
-template <typename D, typename VU>
-hn::Vec<D> lower_of(D d, VU pairs) {
-  return hn::BitCast(d, hn::ShiftLeft<16>(pairs));
+// Pairs of T, bf16 or f16, to the f32 of their lower and upper halves.
+template <typename T, typename D, typename VU>
+HWY_INLINE hn::Vec<D> lower_of(D d, VU pairs) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return hn::BitCast(d, hn::ShiftLeft<16>(pairs));
+  } else {
+    const hn::Rebind<std::uint16_t, D> d16;
+    const hn::Rebind<hwy::float16_t, D> half;
+    return hn::PromoteTo(d, hn::BitCast(half, hn::TruncateTo(d16, pairs)));
+  }
 }
-template <typename D, typename VU>
-hn::Vec<D> upper_of(D d, VU pairs) {
-  return hn::BitCast(d, hn::And(pairs, hn::Set(U32<D>(), 0xffff0000u)));
+template <typename T, typename D, typename VU>
+HWY_INLINE hn::Vec<D> upper_of(D d, VU pairs) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return hn::BitCast(d, hn::And(pairs, hn::Set(U32<D>(), 0xffff0000u)));
+  } else {
+    return lower_of<T>(d, hn::ShiftRight<16>(pairs));
+  }
 }
+// Pairs of bf16 from rounded values.
 template <typename D, typename V = hn::Vec<D>>
 hn::Vec<U32<D>> pairs_of(D, V lower, V upper) {
   const U32<D> du;

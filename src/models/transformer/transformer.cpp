@@ -340,8 +340,9 @@ void Transformer::set_matrix(Parameter& matrix, const Tensor& values, DType comp
                       matrix.name, to_string(values.shape()), to_string(matrix.shape));
   const bool embeds = &matrix == embedding_;
   matrix.var = {};
-  if (embeds && values.dtype() == DType::bf16) {
-    embedding_blocks_ = {BlockType::bf16, values.raw_bytes(), values.rows(), values.cols(),
+  if (embeds && values.dtype() != DType::f32) {
+    const BlockType type = values.dtype() == DType::bf16 ? BlockType::bf16 : BlockType::f16;
+    embedding_blocks_ = {type, values.raw_bytes(), values.rows(), values.cols(),
                          std::make_shared<const Tensor>(values)};
   } else if (embeds) {
     matrix.var = Var(values);

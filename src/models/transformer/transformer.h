@@ -77,7 +77,8 @@ class Transformer {
   // Of all that is packed: what a step reads.
   std::size_t packed_bytes() const;
   // For inference: a matrix that products read or the embedding is, packed in `compute` while
-  // others are still to come. Values of bf16 are kept as such; the results keep the bits of f32.
+  // others are still to come. Values of bf16 and f16 are kept as such; the results keep the bits of
+  // f32.
   void set_matrix(nn::Parameter& matrix, const Tensor& values, DType compute);
   // Whether set_matrix() takes it.
   bool multiplies(const nn::Parameter& parameter) const;
