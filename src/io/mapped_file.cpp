@@ -62,12 +62,17 @@ void say(const char* text) {
   if (::write(STDERR_FILENO, text, std::strlen(text)) < 0) return;  // there is no other way to tell
 }
 
+std::atomic_flag said;
+
 void on_lost_mapping(int, siginfo_t* info, void*) {
   const auto* address = static_cast<const std::byte*>(info->si_addr);
   for (const Mapping& m : mappings()) {
     const std::byte* data = m.data;
     const char* path = m.path;
     if (path == nullptr || address < data || address >= data + m.size) continue;
+    if (said.test_and_set()) {
+      for (;;) ::pause();  // another thread is saying it, and ends the process
+    }
     say("stepstone: ");
     say(path);
     say(": was cut short, or its disk failed, while it was in use\n");

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "ops/rotary/rotary_frequencies.h"
+#include "quant/blocks.h"
 #include "quant/quantize.h"
 #include "stone/finite_weights.h"
 #include "stone/gguf_config.h"
@@ -206,7 +207,8 @@ void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights
     }
     const bool blocks =
         weights == Weights::as_stored && std::ranges::all_of(parts, [&](const GgufPart& part) {
-          return part.kind != TensorKind::vector &&
+          const auto address = reinterpret_cast<std::uintptr_t>(file.data(part.name).data());
+          return part.kind != TensorKind::vector && address % alignof(Half) == 0 &&
                  cpu::has_block_kernel(file.info(part.name).type);
         });
     if (blocks) {

@@ -24,11 +24,16 @@ constexpr const char* kAboutName = "stepstone.json";
 // Rows and columns swapped.
 Tensor transposed(const Tensor& t) {
   const std::int64_t rows = t.rows(), cols = t.cols();
-  Tensor out = Tensor::empty({cols, rows}, DType::f32);
-  const float* from = t.data<float>();
-  float* to = out.data<float>();
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < cols; ++j) to[j * rows + i] = from[i * cols + j];
+  Tensor out = Tensor::empty({cols, rows}, t.dtype());
+  const auto swap = [&](const auto* from, auto* to) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t j = 0; j < cols; ++j) to[j * rows + i] = from[i * cols + j];
+    }
+  };
+  if (t.dtype() == DType::f32) {
+    swap(t.data<float>(), out.data<float>());
+  } else {  // halves of either kind
+    swap(static_cast<const std::uint16_t*>(t.raw()), static_cast<std::uint16_t*>(out.raw()));
   }
   return out;
 }
@@ -65,8 +70,7 @@ Tensor source_of(const nn::Parameter& p, const std::string& name, std::int64_t r
         fmt::format("expected shape {}, got {}", to_string(expected), to_string(source.shape())));
   }
   require_finite(source, file, name);
-  if (!flip) return source;
-  return transposed(source.dtype() == DType::f32 ? source : source.to(DType::f32));
+  return flip ? transposed(source) : source;
 }
 
 void verify_files(const std::filesystem::path& folder, const Json& about) {
@@ -138,9 +142,8 @@ void load_tensors(Transformer& model, const TensorMap& tensors, const std::strin
       parts.push_back(sources.at(part.name).slice(part.first, part.first + part.rows));
     }
     set_values(model, p, parts, weights, compute);
-    for (const auto& [name, source] : sources) forget_mapped(source.raw_bytes());
+    for (const auto& [name, source] : sources) forget_mapped(tensors.at(name).raw_bytes());
   }
-  trim_allocator();
   for (const auto& [name, tensor] : tensors) {
     // Buffers that old exports carry; a tied head is a second copy of the embedding.
     const bool harmless =
@@ -221,6 +224,7 @@ std::unique_ptr<Transformer> load_folder_weights(const std::filesystem::path& fo
       transformer_config_from_json(read_json(path), path.string()), nn::Values::none);
   load_tensors(*model, with_prefix(load_safetensors_folder(folder), model->config()),
                (folder / "model.safetensors").string(), weights, compute);
+  trim_allocator();  // copies of the file's tensors, and what a matrix was before it was packed
   return model;
 }
 

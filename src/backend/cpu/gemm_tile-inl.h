@@ -20,8 +20,9 @@ inline constexpr int kMr = 8, kNv = 3;
 inline constexpr int kNr = kNv * kLanes<Full>;
 static_assert(kMr <= kMaxTileRows && kNr <= kMaxPanelColumns);
 
-// B is prefetched this far ahead, for the lines that other traffic has driven out of L2.
-inline constexpr int kStepsAhead = 32;
+// B is prefetched this far ahead, for the lines that other traffic has driven out of L2. Not by
+// short tiles: they read B from memory, where the processor does better alone.
+inline constexpr int kStepsAhead = 32, kShortRows = 2;
 
 using Vector = hn::Vec<Full>;
 
@@ -146,7 +147,9 @@ void multiply_tile(const Tile& t) {
   std::ptrdiff_t at = 0;
   const auto step = [&]() __attribute__((always_inline)) {
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) __builtin_prefetch(b + kStepsAhead * kNr * 4 + v * 64);
+    for (int v = 0; v < NV && MR > kShortRows; ++v) {
+      __builtin_prefetch(b + kStepsAhead * kNr * 4 + v * 64);
+    }
     Step::template run<MR, NV>(sums, a, at, t.a_step, b);
     at += Step::kUnits * t.a_step;
     b += kNr * 4;

@@ -340,12 +340,17 @@ void Transformer::set_matrix(Parameter& matrix, const Tensor& values, DType comp
                       matrix.name, to_string(values.shape()), to_string(matrix.shape));
   const bool embeds = &matrix == embedding_;
   matrix.var = {};
-  if (embeds && values.dtype() != DType::f32) {
-    const BlockType type = values.dtype() == DType::bf16 ? BlockType::bf16 : BlockType::f16;
-    embedding_blocks_ = {type, values.raw_bytes(), values.rows(), values.cols(),
-                         std::make_shared<const Tensor>(values)};
-  } else if (embeds) {
-    matrix.var = Var(values);
+  if (embeds) {
+    // A copy: nobody changes what is in memory by writing to a file.
+    const Tensor table = values.clone();
+    embedding_blocks_ = {};
+    if (table.dtype() == DType::f32) {
+      matrix.var = Var(table);
+    } else {
+      const BlockType type = table.dtype() == DType::bf16 ? BlockType::bf16 : BlockType::f16;
+      embedding_blocks_ = {type, table.raw_bytes(), table.rows(), table.cols(),
+                           std::make_shared<const Tensor>(table)};
+    }
   }
   if (!embeds || !head_) set_packed(matrix, nn::packed_weight(values, compute));
 }
