@@ -13,8 +13,8 @@ enum class Weights : std::uint8_t {
   as_stored,  // matrices stay bf16, f16 or quantised and are packed, for inference alone
 };
 
-// Gives a parameter its values, the rows of `sources` (f32, bf16, f16) one after another. As stored,
-// a matrix is packed for products in `compute`, and nothing else of it stays in memory.
+// Gives a parameter its values, the rows of `sources` (f32, bf16, f16) one after another. As
+// stored, a matrix is packed for products in `compute`, and nothing else of it stays in memory.
 void set_values(Transformer& model, nn::Parameter& parameter, std::span<const Tensor> sources,
                 Weights weights, DType compute);
 
