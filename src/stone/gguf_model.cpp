@@ -138,18 +138,30 @@ void load_values(Transformer& model, nn::Parameter& p, std::span<const GgufPart>
   set_values(model, p, sources, weights, DType::f32);
 }
 
+// What keeps blocks: the file, or copies of those that lie at odd addresses there.
+struct BlockOwner {
+  std::shared_ptr<const void> file;
+  std::vector<std::vector<std::byte>> copies;
+};
+
 void set_blocks(Transformer& model, nn::Parameter& p, std::span<const GgufPart> parts,
                 const GgufFile& file) {
   std::vector<cpu::BlockRows> rows;
   std::vector<std::vector<std::int64_t>> orders(parts.size());
+  std::vector<std::function<void()>> forget;
+  const auto owner = std::make_shared<BlockOwner>();
+  owner->file = file.keep_alive();
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const GgufPart& part = parts[i];
     orders[i] = row_order(part, false);
-    rows.push_back({file.info(part.name).type, file.data(part.name), part.rows, orders[i]});
+    std::span<const std::byte> blocks = file.data(part.name);
+    if (reinterpret_cast<std::uintptr_t>(blocks.data()) % alignof(Half) != 0) {
+      blocks = owner->copies.emplace_back(blocks.begin(), blocks.end());
+    }
+    rows.push_back({file.info(part.name).type, blocks, part.rows, orders[i]});
+    forget.push_back(file.forgetter(part.name));
   }
-  std::vector<std::function<void()>> forget;
-  for (const GgufPart& part : parts) forget.push_back(file.forgetter(part.name));
-  model.set_blocks(p, rows, {file.keep_alive(), [forget] {
+  model.set_blocks(p, rows, {owner, [forget] {
                                for (const auto& f : forget) f();
                              }});
 }
@@ -207,8 +219,7 @@ void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights
     }
     const bool blocks =
         weights == Weights::as_stored && std::ranges::all_of(parts, [&](const GgufPart& part) {
-          const auto address = reinterpret_cast<std::uintptr_t>(file.data(part.name).data());
-          return part.kind != TensorKind::vector && address % alignof(Half) == 0 &&
+          return part.kind != TensorKind::vector &&
                  cpu::has_block_kernel(file.info(part.name).type);
         });
     if (blocks) {
