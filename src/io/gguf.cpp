@@ -323,16 +323,6 @@ const GgufFile::Info& GgufFile::info(std::string_view name) const {
   return found->second;
 }
 
-void GgufFile::forget(std::string_view name) const {
-  const Info& i = info(name);
-  file_->forget(i.begin, i.end);
-}
-
-std::function<void()> GgufFile::forgetter(std::string_view name) const {
-  const Info& i = info(name);
-  return [file = file_, begin = i.begin, end = i.end] { file->forget(begin, end); };
-}
-
 std::span<const std::byte> GgufFile::data(std::string_view name) const {
   const Info& entry = info(name);
   file_->check_unchanged();

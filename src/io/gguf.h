@@ -5,7 +5,6 @@
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -90,11 +89,7 @@ class GgufFile {
   // The tensor's blocks, in the mapped file; keep_alive() keeps them.
   std::span<const std::byte> data(std::string_view name) const;
   std::shared_ptr<const void> keep_alive() const { return file_; }
-  // Its pages need not stay in memory. They are read again when they are touched.
-  void forget(std::string_view name) const;
-  // forget() for later, when this object may be gone.
-  std::function<void()> forgetter(std::string_view name) const;
-  // Its values: F32 and BF16 without a copy, everything else dequantised to f32.
+  // Its values: F32, BF16 and F16 without a copy, everything else dequantised to f32.
   Tensor tensor(std::string_view name) const;
 
  private:

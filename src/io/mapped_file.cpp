@@ -49,15 +49,6 @@ void forget_mapping(const std::byte* data) {
   }
 }
 
-// The whole pages in bytes [begin, end) of a mapping.
-void forget_pages(const std::byte* data, std::uint64_t begin, std::uint64_t end) {
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  begin = (begin + page - 1) / page * page;
-  end = end / page * page;
-  // A failure costs memory and nothing else.
-  if (begin < end) ::madvise(const_cast<std::byte*>(data) + begin, end - begin, MADV_DONTNEED);
-}
-
 void say(const char* text) {
   if (::write(STDERR_FILENO, text, std::strlen(text)) < 0) return;  // there is no other way to tell
 }
@@ -116,17 +107,18 @@ MappedFile::~MappedFile() {
   }
 }
 
-void MappedFile::forget(std::uint64_t begin, std::uint64_t end) const {
-  if (mapped_) forget_pages(data_, begin, std::min<std::uint64_t>(end, size_));
-}
-
 void forget_mapped(std::span<const std::byte> bytes) {
   for (const Mapping& m : mappings()) {
     const std::byte* data = m.data;
     const std::size_t size = m.size;
     if (size == 0 || bytes.data() < data || bytes.data() + bytes.size() > data + size) continue;
-    const auto begin = static_cast<std::uint64_t>(bytes.data() - data);
-    return forget_pages(data, begin, begin + bytes.size());
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));  // whole ones
+    const auto at = static_cast<std::size_t>(bytes.data() - data);
+    const std::size_t begin = (at + page - 1) / page * page,
+                      end = (at + bytes.size()) / page * page;
+    // A failure costs memory and nothing else.
+    if (begin < end) ::madvise(const_cast<std::byte*>(data) + begin, end - begin, MADV_DONTNEED);
+    return;
   }
 }
 

@@ -34,9 +34,6 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   // Throws FormatError(field "file size") when the file has shrunk since open().
   void check_unchanged() const;
-  // Bytes [begin, end) need not stay in memory: they are read again when they are touched. Only
-  // where nobody has written to them.
-  void forget(std::uint64_t begin, std::uint64_t end) const;
   const std::filesystem::path& path() const { return file_.path(); }
 
  private:
@@ -48,7 +45,8 @@ class MappedFile {
   bool mapped_ = false;
 };
 
-// MappedFile::forget() for bytes of some file that is mapped; nothing for others.
+// Bytes of some mapped file need not stay in memory: they are read again when they are touched.
+// Only where nobody has written to them. Does nothing to other bytes.
 void forget_mapped(std::span<const std::byte> bytes);
 
 // For main(): a SIGBUS from a mapped file prints the file's name and ends the process with

@@ -148,7 +148,7 @@ void set_blocks(Transformer& model, nn::Parameter& p, std::span<const GgufPart> 
                 const GgufFile& file) {
   std::vector<cpu::BlockRows> rows;
   std::vector<std::vector<std::int64_t>> orders(parts.size());
-  std::vector<std::function<void()>> forget;
+  std::vector<std::span<const std::byte>> read;
   const auto owner = std::make_shared<BlockOwner>();
   owner->file = file.keep_alive();
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -159,11 +159,9 @@ void set_blocks(Transformer& model, nn::Parameter& p, std::span<const GgufPart> 
       blocks = owner->copies.emplace_back(blocks.begin(), blocks.end());
     }
     rows.push_back({file.info(part.name).type, blocks, part.rows, orders[i]});
-    forget.push_back(file.forgetter(part.name));
+    read.push_back(file.data(part.name));
   }
-  model.set_blocks(p, rows, {owner, [forget] {
-                               for (const auto& f : forget) f();
-                             }});
+  model.set_blocks(p, rows, {owner, [read] { std::ranges::for_each(read, forget_mapped); }});
 }
 
 std::vector<std::byte> encoded(const Tensor& t, BlockType type) {
@@ -226,7 +224,7 @@ void load_gguf_tensors(Transformer& model, const GgufFile& file, Weights weights
       set_blocks(model, p, parts, file);
     } else {
       load_values(model, p, parts, file, weights);
-      for (const GgufPart& part : parts) file.forget(part.name);
+      for (const GgufPart& part : parts) forget_mapped(file.data(part.name));
     }
   }
   trim_allocator();

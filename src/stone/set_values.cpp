@@ -22,9 +22,9 @@ void set_values(Transformer& model, nn::Parameter& p, std::span<const Tensor> so
     p.allocate();
     return copy_rows(sources, p.var.value());
   }
+  if (sources.size() == 1) return model.set_matrix(p, sources.front(), compute);
   const bool alike = std::ranges::all_of(
       sources, [&](const Tensor& t) { return t.dtype() == sources.front().dtype(); });
-  if (alike && sources.size() == 1) return model.set_matrix(p, sources.front(), compute);
   const Tensor values = Tensor::empty(p.shape, alike ? sources.front().dtype() : DType::f32);
   copy_rows(sources, values);
   model.set_matrix(p, values, compute);

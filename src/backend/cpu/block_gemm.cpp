@@ -104,7 +104,7 @@ BlockPanel panel_of(const Product& p, const BlockPiece& piece, std::int64_t inde
 // A panel and some rows of A, strip by strip.
 class PanelRun {
  public:
-  // `slot`: of the panels at once; `next`: the panel to be fetched meanwhile, if it is packed.
+  // `slot`: of the panels at once; `next`: the panel to be fetched meanwhile, if any.
   void start(const Product& p, const BlockPiece& piece, std::int64_t index, Span rows,
              std::size_t slot, const std::optional<BlockPanel>& next) {
     const GemmArgs& x = p.args;
@@ -137,7 +137,7 @@ class PanelRun {
     tile_.c_row = in_place_ ? x.ldc : nr;
     tile_.steps = steps;
     tile_.steps_ahead = steps_ahead(format_, rows.end - rows.begin);
-    if (!direct && next) {
+    if (next) {
       const std::int64_t tiles = div_up(rows.end - rows.begin, mr_);
       tile_.ahead = next->codes;
       tile_.ahead_end = next->codes + piece.code_bytes();
@@ -184,7 +184,8 @@ void run_panels(const Product& p, const BlockPiece& piece, Span panels, Span row
     for (std::size_t i = 0; i < count; ++i) {
       const std::int64_t index = first + static_cast<std::int64_t>(i);
       const std::int64_t next = index + most;
-      runs[i].start(p, piece, index, rows, i, next < panels.end ? piece.find(next) : std::nullopt);
+      runs[i].start(p, piece, index, rows, i,
+                    !direct && next < panels.end ? piece.find(next) : std::nullopt);
     }
     const std::int64_t strip = runs[0].rows_of_strip();
     for (std::int64_t i = rows.begin; i < rows.end; i += strip) {
